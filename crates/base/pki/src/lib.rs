@@ -1,1 +1,17 @@
-//! minato-pki
+//! The cluster's own certificate authority, and the key that signs service-account tokens.
+//!
+//! What must last is small: `ca.crt`, `ca.key` and `sa.key` in one directory, made at the first start. Leaf
+//! certificates (API server, kubelet, clients) are issued anew by whoever needs one; issuing takes well under a
+//! millisecond, so nothing else has to be kept, rotated or repaired.
+
+mod authority;
+mod files;
+mod identity;
+mod tls;
+mod token;
+
+pub use authority::{Authority, IssueError, Issued};
+pub use files::{PkiError, read_or_create};
+pub use identity::{CertificateIdentity, IdentityError, identity_of};
+pub use tls::{TlsError, client_config, server_config};
+pub use token::{SigningKey, TokenError};

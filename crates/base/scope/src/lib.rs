@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 /// A named owner of tasks; clones share the same owner.
@@ -22,11 +22,11 @@ pub struct Scope {
     tree: Arc<Tree>,
 }
 
-/// What all scopes under one root share: the count of running tasks and their names.
+/// What all scopes under one root share: the running tasks by path, and a signal that one has ended.
 #[derive(Debug, Default)]
 struct Tree {
-    tracker: TaskTracker,
     running: Mutex<BTreeMap<String, usize>>,
+    ended: Notify,
 }
 
 /// The tasks that had not ended when the deadline of a shutdown passed.
@@ -81,7 +81,7 @@ impl Scope {
                 }
             }
         };
-        self.tree.tracker.spawn(guarded.instrument(span))
+        tokio::spawn(guarded.instrument(span))
     }
 
     /// Completes when this scope or one above it is cancelled.
@@ -107,8 +107,14 @@ impl Scope {
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), Unfinished> {
         self.cancel();
         let ended = async {
-            while !self.unfinished().is_empty() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+            loop {
+                let ended = self.tree.ended.notified();
+                tokio::pin!(ended);
+                ended.as_mut().enable();
+                if self.unfinished().is_empty() {
+                    return;
+                }
+                ended.await;
             }
         };
         match tokio::time::timeout(deadline, ended).await {
@@ -146,6 +152,8 @@ impl Drop for Running {
                 running.remove(&self.path);
             }
         }
+        drop(running);
+        self.tree.ended.notify_waiters();
     }
 }
 

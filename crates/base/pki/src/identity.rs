@@ -1,0 +1,36 @@
+//! Who a client certificate speaks for: user = CN, groups = O, as Kubernetes reads them.
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// The user and groups of a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateIdentity {
+    /// The subject's common name.
+    pub user: String,
+    /// The subject's organisations.
+    pub groups: Vec<String>,
+}
+
+/// Why a certificate names nobody.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The bytes are not an X.509 certificate.
+    #[error("the client certificate cannot be parsed")]
+    Malformed,
+    /// The subject has no common name.
+    #[error("the client certificate has no common name")]
+    NoCommonName,
+}
+
+/// Reads user and groups from a certificate that the TLS layer has already verified.
+///
+/// # Errors
+/// [`IdentityError`].
+pub fn identity_of(certificate: &CertificateDer<'_>) -> Result<CertificateIdentity, IdentityError> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| IdentityError::Malformed)?;
+    let subject = parsed.subject();
+    let user = subject.iter_common_name().next().and_then(|name| name.as_str().ok()).filter(|name| !name.is_empty());
+    let groups = subject.iter_organization().filter_map(|name| name.as_str().ok()).map(str::to_owned).collect();
+    Ok(CertificateIdentity { user: user.ok_or(IdentityError::NoCommonName)?.to_owned(), groups })
+}

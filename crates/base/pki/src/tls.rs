@@ -1,0 +1,104 @@
+//! TLS configurations from PEM.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::authority::Issued;
+
+/// Why a TLS configuration could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// PEM that does not parse.
+    #[error("{what} is not valid PEM")]
+    Pem {
+        /// Which part.
+        what: &'static str,
+        /// What the parser said.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A certificate that cannot be trusted or used.
+    #[error("{what} cannot be used")]
+    Rustls {
+        /// Which part.
+        what: &'static str,
+        /// What the library said.
+        source: rustls::Error,
+    },
+    /// The client verifier cannot be built.
+    #[error("the client authority cannot be used")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// Serves with `identity`; asks clients for a certificate of `client_authority_pem`, and lets those without one in (they
+/// may have a token). Speaks HTTP/2 and HTTP/1.1.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn server_config(identity: &Issued, client_authority_pem: &str) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(client_authority_pem)?), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()?;
+    let (chain, key) = parse(identity)?;
+    let failed = |source| TlsError::Rustls { what: "the server's certificate", source };
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(failed)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Trusts servers of `authority_pem`; shows `identity` where there is one. `protocols` are ALPN names by preference.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn client_config(
+    authority_pem: &str,
+    identity: Option<&Issued>,
+    protocols: &[&str],
+) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let failed = |source| TlsError::Rustls { what: "the client's certificate", source };
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?
+        .with_root_certificates(roots(authority_pem)?);
+    let mut config = match identity {
+        Some(identity) => {
+            let (chain, key) = parse(identity)?;
+            builder.with_client_auth_cert(chain, key).map_err(failed)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Ok(config)
+}
+
+fn roots(authority_pem: &str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authority_pem.as_bytes()) {
+        let certificate =
+            certificate.map_err(|source| TlsError::Pem { what: "the authority's certificate", source })?;
+        roots.add(certificate).map_err(|source| TlsError::Rustls { what: "the authority's certificate", source })?;
+    }
+    Ok(roots)
+}
+
+type Parsed = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn parse(identity: &Issued) -> Result<Parsed, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(identity.certificate_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| TlsError::Pem { what: "the certificate", source })?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes())
+        .map_err(|source| TlsError::Pem { what: "the private key", source })?;
+    Ok((chain, key))
+}
