@@ -1,1 +1,4 @@
-//! minato-linux
+//! Safe wrappers over the Linux calls that no library covers. The only crate with `unsafe`.
+
+pub mod netns;
+pub mod terminal;
