@@ -1,1 +1,17 @@
-//! minato-podnet
+//! The network of the pods on one node.
+//!
+//! [`Network`] connects each pod by a veth of its own and a host route ([`PodNetwork`] is the seam to the kubelet).
+//! Everything on the host carries the cluster's id in its name, so several clusters live side by side and
+//! [`teardown`] finds exactly what is its own.
+
+mod attachment;
+mod error;
+mod links;
+mod network;
+mod records;
+mod settings;
+
+pub use attachment::{Attached, PodAddress, PodAttachment, PodNetwork};
+pub use error::NetError;
+pub use minato_rules::Ipv4Cidr;
+pub use network::{Config, GATEWAY, Network, teardown};
