@@ -1,1 +1,33 @@
-//! minato-kinds
+//! The built-in kinds: what they are called, how they are filled in, what makes them valid.
+//!
+//! [`builtins`] is the one list of kinds that the API server serves of itself. Each entry is a [`Declaration`]: names,
+//! scope, versions, subresources, selectable fields, and a [`Strategy`] that knows the kind's defaults and rules. The
+//! API server drives every kind through the same methods of [`Declaration`] and never asks which kind it has:
+//!
+//! ```text
+//! create: to_storage → default → prepare_for_create → (ids, admission) → validate → store
+//! update: to_storage → default → prepare_for_update → (admission) → validate_update → store
+//! ```
+//!
+//! Objects are [`serde_json::Value`]s that already passed the shape check of `minato-schema`; where a value nevertheless
+//! has another type than the API says, these functions read it as absent and never panic. Everything here is a plain
+//! function of its arguments: no clock, no dice, no I/O. Error texts are those of `k8s.io/kubernetes/pkg/apis/*/validation`,
+//! because people and programs know them.
+
+mod builtins;
+mod declaration;
+mod error;
+mod event;
+mod hpa;
+pub mod metadata;
+pub mod names;
+mod path;
+mod read;
+mod selectable;
+mod strategy;
+
+pub use builtins::{builtins, by_resource, by_storage};
+pub use declaration::{Convert, Declaration, NameRule, ScalePaths, Subresource, Verbs};
+pub use error::{Errors, FieldError, FieldErrorKind};
+pub use path::{At, FieldPath};
+pub use strategy::{Plain, Strategy};

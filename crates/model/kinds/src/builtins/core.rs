@@ -1,0 +1,95 @@
+//! The core group, `/api/v1`.
+
+use super::kind;
+use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
+
+pub(super) const CORE: &[Declaration] = &[
+    kind!("", "bindings", "binding", "Binding").verbs(Verbs::CreateOnly),
+    kind!("", "configmaps", "configmap", "ConfigMap").short(&["cm"]),
+    kind!("", "endpoints", "endpoints", "Endpoints").short(&["ep"]),
+    kind!("", "events", "event", "Event").short(&["ev"]).selectable(EVENT_FIELDS),
+    kind!("", "limitranges", "limitrange", "LimitRange").short(&["limits"]),
+    kind!("", "namespaces", "namespace", "Namespace")
+        .cluster()
+        .short(&["ns"])
+        .named(NameRule::DnsLabel)
+        .verbs(Verbs::NoDeleteCollection)
+        .subresources(&[Subresource::Finalize, Subresource::Status])
+        .selectable(&[("status.phase", "status.phase"), ("name", "metadata.name")]),
+    kind!("", "nodes", "node", "Node")
+        .cluster()
+        .short(&["no"])
+        .subresources(&[Subresource::Proxy, Subresource::Status])
+        .selectable(&[("spec.unschedulable", "spec.unschedulable")]),
+    kind!("", "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim")
+        .short(&["pvc"])
+        .subresources(&[Subresource::Status]),
+    kind!("", "persistentvolumes", "persistentvolume", "PersistentVolume")
+        .cluster()
+        .short(&["pv"])
+        .subresources(&[Subresource::Status]),
+    kind!("", "pods", "pod", "Pod").short(&["po"]).in_all().subresources(POD_SUBRESOURCES).selectable(POD_FIELDS),
+    kind!("", "podtemplates", "podtemplate", "PodTemplate"),
+    kind!("", "replicationcontrollers", "replicationcontroller", "ReplicationController")
+        .short(&["rc"])
+        .in_all()
+        .subresources(&[
+            Subresource::Scale(ScalePaths {
+                spec_replicas: "spec.replicas",
+                status_replicas: "status.replicas",
+                label_selector: "spec.selector",
+            }),
+            Subresource::Status,
+        ])
+        .selectable(&[("status.replicas", "status.replicas")]),
+    kind!("", "resourcequotas", "resourcequota", "ResourceQuota")
+        .short(&["quota"])
+        .subresources(&[Subresource::Status]),
+    kind!("", "secrets", "secret", "Secret").selectable(&[("type", "type")]),
+    kind!("", "serviceaccounts", "serviceaccount", "ServiceAccount").short(&["sa"]).subresources(&[Subresource::Token]),
+    kind!("", "services", "service", "Service")
+        .short(&["svc"])
+        .in_all()
+        .named(NameRule::DnsLabel)
+        .subresources(&[Subresource::Proxy, Subresource::Status])
+        .selectable(&[("spec.clusterIP", "spec.clusterIP"), ("spec.type", "spec.type")]),
+];
+
+const POD_SUBRESOURCES: &[Subresource] = &[
+    Subresource::Attach,
+    Subresource::Binding,
+    Subresource::EphemeralContainers,
+    Subresource::Eviction,
+    Subresource::Exec,
+    Subresource::Log,
+    Subresource::PortForward,
+    Subresource::Proxy,
+    Subresource::Resize,
+    Subresource::Status,
+];
+
+const POD_FIELDS: &[(&str, &str)] = &[
+    ("spec.nodeName", "spec.nodeName"),
+    ("spec.restartPolicy", "spec.restartPolicy"),
+    ("spec.schedulerName", "spec.schedulerName"),
+    ("spec.serviceAccountName", "spec.serviceAccountName"),
+    ("spec.hostNetwork", "spec.hostNetwork"),
+    ("status.phase", "status.phase"),
+    ("status.podIP", "status.podIP"),
+    ("status.podIPs", "status.podIP"),
+    ("status.nominatedNodeName", "status.nominatedNodeName"),
+];
+
+const EVENT_FIELDS: &[(&str, &str)] = &[
+    ("involvedObject.kind", "involvedObject.kind"),
+    ("involvedObject.namespace", "involvedObject.namespace"),
+    ("involvedObject.name", "involvedObject.name"),
+    ("involvedObject.uid", "involvedObject.uid"),
+    ("involvedObject.apiVersion", "involvedObject.apiVersion"),
+    ("involvedObject.resourceVersion", "involvedObject.resourceVersion"),
+    ("involvedObject.fieldPath", "involvedObject.fieldPath"),
+    ("reason", "reason"),
+    ("reportingComponent", "reportingComponent"),
+    ("source", "source"),
+    ("type", "type"),
+];

@@ -1,0 +1,249 @@
+//! The named groups, `/apis/<group>`.
+
+use super::kind;
+use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
+use crate::{event, hpa};
+
+const EXTENSIONS: &[&str] = &["api-extensions"];
+
+const SCALE: Subresource = Subresource::Scale(ScalePaths {
+    spec_replicas: "spec.replicas",
+    status_replicas: "status.replicas",
+    label_selector: "spec.selector",
+});
+
+pub(super) const ADMISSION_REGISTRATION: &[Declaration] = &[
+    kind!(
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicies",
+        "mutatingadmissionpolicy",
+        "MutatingAdmissionPolicy"
+    )
+    .cluster()
+    .categories(EXTENSIONS),
+    kind!(
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicybindings",
+        "mutatingadmissionpolicybinding",
+        "MutatingAdmissionPolicyBinding"
+    )
+    .cluster()
+    .categories(EXTENSIONS),
+    kind!(
+        "admissionregistration.k8s.io",
+        "mutatingwebhookconfigurations",
+        "mutatingwebhookconfiguration",
+        "MutatingWebhookConfiguration"
+    )
+    .cluster()
+    .categories(EXTENSIONS),
+    kind!(
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicy",
+        "ValidatingAdmissionPolicy"
+    )
+    .cluster()
+    .categories(EXTENSIONS)
+    .subresources(&[Subresource::Status]),
+    kind!(
+        "admissionregistration.k8s.io",
+        "validatingadmissionpolicybindings",
+        "validatingadmissionpolicybinding",
+        "ValidatingAdmissionPolicyBinding"
+    )
+    .cluster()
+    .categories(EXTENSIONS),
+    kind!(
+        "admissionregistration.k8s.io",
+        "validatingwebhookconfigurations",
+        "validatingwebhookconfiguration",
+        "ValidatingWebhookConfiguration"
+    )
+    .cluster()
+    .categories(EXTENSIONS),
+];
+
+pub(super) const API_EXTENSIONS: &[Declaration] = &[kind!(
+    "apiextensions.k8s.io",
+    "customresourcedefinitions",
+    "customresourcedefinition",
+    "CustomResourceDefinition"
+)
+.cluster()
+.short(&["crd", "crds"])
+.categories(EXTENSIONS)
+.subresources(&[Subresource::Status])];
+
+pub(super) const API_REGISTRATION: &[Declaration] =
+    &[kind!("apiregistration.k8s.io", "apiservices", "apiservice", "APIService")
+        .cluster()
+        .categories(EXTENSIONS)
+        .named(NameRule::PathSegment)
+        .subresources(&[Subresource::Status])];
+
+pub(super) const APPS: &[Declaration] = &[
+    kind!("apps", "controllerrevisions", "controllerrevision", "ControllerRevision"),
+    kind!("apps", "daemonsets", "daemonset", "DaemonSet").short(&["ds"]).in_all().subresources(&[Subresource::Status]),
+    kind!("apps", "deployments", "deployment", "Deployment")
+        .short(&["deploy"])
+        .in_all()
+        .subresources(&[SCALE, Subresource::Status]),
+    kind!("apps", "replicasets", "replicaset", "ReplicaSet")
+        .short(&["rs"])
+        .in_all()
+        .subresources(&[SCALE, Subresource::Status])
+        .selectable(&[("status.replicas", "status.replicas")]),
+    kind!("apps", "statefulsets", "statefulset", "StatefulSet")
+        .short(&["sts"])
+        .in_all()
+        .subresources(&[SCALE, Subresource::Status]),
+];
+
+pub(super) const AUTHENTICATION: &[Declaration] = &[
+    kind!("authentication.k8s.io", "selfsubjectreviews", "selfsubjectreview", "SelfSubjectReview")
+        .cluster()
+        .named(NameRule::Any)
+        .verbs(Verbs::CreateOnly),
+    kind!("authentication.k8s.io", "tokenreviews", "tokenreview", "TokenReview")
+        .cluster()
+        .named(NameRule::Any)
+        .verbs(Verbs::CreateOnly),
+];
+
+pub(super) const AUTHORIZATION: &[Declaration] = &[
+    kind!("authorization.k8s.io", "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview")
+        .named(NameRule::Any)
+        .verbs(Verbs::CreateOnly),
+    kind!("authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview")
+        .cluster()
+        .named(NameRule::Any)
+        .verbs(Verbs::CreateOnly),
+    kind!("authorization.k8s.io", "selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview")
+        .cluster()
+        .named(NameRule::Any)
+        .verbs(Verbs::CreateOnly),
+    kind!("authorization.k8s.io", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview")
+        .cluster()
+        .named(NameRule::Any)
+        .verbs(Verbs::CreateOnly),
+];
+
+pub(super) const AUTOSCALING: &[Declaration] =
+    &[kind!("autoscaling", "horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler")
+        .short(&["hpa"])
+        .in_all()
+        .versions(&["v2", "v1"], hpa::convert)
+        .stored_as("autoscaling/horizontalpodautoscalers", "autoscaling/v2", hpa::convert)
+        .subresources(&[Subresource::Status])];
+
+pub(super) const BATCH: &[Declaration] = &[
+    kind!("batch", "cronjobs", "cronjob", "CronJob").short(&["cj"]).in_all().subresources(&[Subresource::Status]),
+    kind!("batch", "jobs", "job", "Job")
+        .in_all()
+        .subresources(&[Subresource::Status])
+        .selectable(&[("status.successful", "status.successful")]),
+];
+
+pub(super) const CERTIFICATES: &[Declaration] = &[kind!(
+    "certificates.k8s.io",
+    "certificatesigningrequests",
+    "certificatesigningrequest",
+    "CertificateSigningRequest"
+)
+.cluster()
+.short(&["csr"])
+.subresources(&[Subresource::Approval, Subresource::Status])
+.selectable(&[("spec.signerName", "spec.signerName")])];
+
+pub(super) const COORDINATION: &[Declaration] = &[kind!("coordination.k8s.io", "leases", "lease", "Lease")];
+
+pub(super) const DISCOVERY: &[Declaration] =
+    &[kind!("discovery.k8s.io", "endpointslices", "endpointslice", "EndpointSlice")];
+
+pub(super) const EVENTS: &[Declaration] = &[kind!("events.k8s.io", "events", "event", "Event")
+    .short(&["ev"])
+    .stored_as("core/events", "v1", event::convert)
+    .selectable(&[
+        ("regarding.kind", "involvedObject.kind"),
+        ("regarding.namespace", "involvedObject.namespace"),
+        ("regarding.name", "involvedObject.name"),
+        ("regarding.uid", "involvedObject.uid"),
+        ("regarding.apiVersion", "involvedObject.apiVersion"),
+        ("regarding.resourceVersion", "involvedObject.resourceVersion"),
+        ("regarding.fieldPath", "involvedObject.fieldPath"),
+        ("reason", "reason"),
+        ("reportingController", "reportingComponent"),
+        ("type", "type"),
+    ])];
+
+pub(super) const FLOW_CONTROL: &[Declaration] = &[
+    kind!("flowcontrol.apiserver.k8s.io", "flowschemas", "flowschema", "FlowSchema")
+        .cluster()
+        .subresources(&[Subresource::Status]),
+    kind!(
+        "flowcontrol.apiserver.k8s.io",
+        "prioritylevelconfigurations",
+        "prioritylevelconfiguration",
+        "PriorityLevelConfiguration"
+    )
+    .cluster()
+    .subresources(&[Subresource::Status]),
+];
+
+pub(super) const NETWORKING: &[Declaration] = &[
+    kind!("networking.k8s.io", "ingressclasses", "ingressclass", "IngressClass").cluster(),
+    kind!("networking.k8s.io", "ingresses", "ingress", "Ingress").short(&["ing"]).subresources(&[Subresource::Status]),
+    kind!("networking.k8s.io", "ipaddresses", "ipaddress", "IPAddress")
+        .cluster()
+        .short(&["ip"])
+        .named(NameRule::IpAddress),
+    kind!("networking.k8s.io", "networkpolicies", "networkpolicy", "NetworkPolicy").short(&["netpol"]),
+    kind!("networking.k8s.io", "servicecidrs", "servicecidr", "ServiceCIDR")
+        .cluster()
+        .subresources(&[Subresource::Status]),
+];
+
+pub(super) const NODE: &[Declaration] =
+    &[kind!("node.k8s.io", "runtimeclasses", "runtimeclass", "RuntimeClass").cluster()];
+
+pub(super) const POLICY: &[Declaration] =
+    &[kind!("policy", "poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget")
+        .short(&["pdb"])
+        .subresources(&[Subresource::Status])];
+
+pub(super) const RBAC: &[Declaration] = &[
+    kind!("rbac.authorization.k8s.io", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding")
+        .cluster()
+        .named(NameRule::PathSegment),
+    kind!("rbac.authorization.k8s.io", "clusterroles", "clusterrole", "ClusterRole")
+        .cluster()
+        .named(NameRule::PathSegment),
+    kind!("rbac.authorization.k8s.io", "rolebindings", "rolebinding", "RoleBinding").named(NameRule::PathSegment),
+    kind!("rbac.authorization.k8s.io", "roles", "role", "Role").named(NameRule::PathSegment),
+];
+
+pub(super) const RESOURCE: &[Declaration] = &[
+    kind!("resource.k8s.io", "deviceclasses", "deviceclass", "DeviceClass").cluster(),
+    kind!("resource.k8s.io", "resourceclaims", "resourceclaim", "ResourceClaim").subresources(&[Subresource::Status]),
+    kind!("resource.k8s.io", "resourceclaimtemplates", "resourceclaimtemplate", "ResourceClaimTemplate"),
+    kind!("resource.k8s.io", "resourceslices", "resourceslice", "ResourceSlice")
+        .cluster()
+        .selectable(&[("spec.nodeName", "spec.nodeName"), ("spec.driver", "spec.driver")]),
+];
+
+pub(super) const SCHEDULING: &[Declaration] =
+    &[kind!("scheduling.k8s.io", "priorityclasses", "priorityclass", "PriorityClass").cluster().short(&["pc"])];
+
+pub(super) const STORAGE: &[Declaration] = &[
+    kind!("storage.k8s.io", "csidrivers", "csidriver", "CSIDriver").cluster(),
+    kind!("storage.k8s.io", "csinodes", "csinode", "CSINode").cluster(),
+    kind!("storage.k8s.io", "csistoragecapacities", "csistoragecapacity", "CSIStorageCapacity"),
+    kind!("storage.k8s.io", "storageclasses", "storageclass", "StorageClass").cluster().short(&["sc"]),
+    kind!("storage.k8s.io", "volumeattachments", "volumeattachment", "VolumeAttachment")
+        .cluster()
+        .subresources(&[Subresource::Status]),
+    kind!("storage.k8s.io", "volumeattributesclasses", "volumeattributesclass", "VolumeAttributesClass")
+        .cluster()
+        .short(&["vac"]),
+];

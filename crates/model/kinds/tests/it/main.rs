@@ -1,0 +1,3 @@
+//! Kinds as data.
+
+mod declarations;
