@@ -1,0 +1,158 @@
+//! The embedded backend: one SQLite file, one writer thread, one fsync for everything that is queued.
+//!
+//! ```text
+//!  commit().await ──bounded queue──► writer thread: draft (preconditions) ─► file (one transaction, fsync)
+//!        ▲                                            │                            │
+//!        └──────────────── reply ◄──── publish to Memory ◄─────────────────────────┘
+//! ```
+//!
+//! The directory holds `objects.db` (and SQLite's `objects.db-wal` beside it) and `lock`. A server locks the directory
+//! for as long as it runs. What a file must be to be opened, and how damage is found, is told in `file.rs`.
+
+mod error;
+mod file;
+mod lock;
+mod seal;
+mod wal;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use minato_mvcc::{Attributes, Memory, Object, Revision, Transaction};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+pub use self::error::OpenError;
+use self::file::File;
+use self::lock::DirectoryLock;
+use self::seal::Sealer;
+use self::writer::{Request, Writer};
+use crate::{Backend, BackupError, CommitError};
+
+/// The database's name in the store's directory. A backup is a file of the same format.
+pub const FILE_NAME: &str = "objects.db";
+
+/// Derives from an object's resource and JSON what selectors look at.
+pub type Extract = Arc<dyn Fn(&str, &[u8]) -> Attributes + Send + Sync>;
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct Options {
+    /// Called for every object that is recovered.
+    pub extract: Extract,
+    /// Which resources are encrypted at rest; none by default.
+    pub seal: Option<Seal>,
+    /// Bounds of the watch history.
+    pub memory: minato_mvcc::Options,
+    /// The most transactions that wait for the writer. More make `commit` wait.
+    pub queue_transactions_max: usize,
+    /// The most bytes of JSON that wait for the writer; also the largest transaction.
+    pub queue_bytes_max: u32,
+    /// The most transactions that share an fsync.
+    pub batch_transactions_max: usize,
+}
+
+impl Options {
+    /// The defaults, with this `extract`.
+    pub fn new(extract: impl Fn(&str, &[u8]) -> Attributes + Send + Sync + 'static) -> Self {
+        Self {
+            extract: Arc::new(extract),
+            seal: None,
+            memory: minato_mvcc::Options::default(),
+            queue_transactions_max: 4096,
+            queue_bytes_max: 64 << 20,
+            batch_transactions_max: 1024,
+        }
+    }
+}
+
+/// Encryption at rest with AES-256-GCM.
+#[derive(Debug, Clone)]
+pub struct Seal {
+    /// The file with the keys, best kept on another disk and in no backup of the data. It is created when it is
+    /// absent and the store holds nothing sealed. The first line's key seals, all of them open.
+    pub key_file: PathBuf,
+    /// The sealed resources, for example `core/secrets`.
+    pub resources: Vec<String>,
+}
+
+/// An open store. Dropping it lets the writer finish what is queued; [`Backend::close`] also waits for that.
+pub struct Embedded {
+    memory: Memory,
+    queue: Mutex<Option<mpsc::Sender<Request>>>,
+    queue_bytes: Arc<Semaphore>,
+    queue_bytes_max: u32,
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    sealer: Arc<Sealer>,
+}
+
+/// Opens the store in `directory`, creating both if absent, and loads it into memory.
+pub fn open(directory: &Path, options: Options) -> Result<Embedded, OpenError> {
+    let lock = DirectoryLock::acquire(directory)?;
+    let path = directory.join(FILE_NAME);
+    let mut sealer = Sealer::open(options.seal.as_ref())?;
+    let mut objects = Vec::new();
+    let file = File::open(&path, &sealer, |mut object| {
+        object.attributes = (options.extract)(&object.key.resource, &object.value);
+        objects.push(object);
+    })?;
+    sealer.create_key_if_absent()?;
+    let sealer = Arc::new(sealer);
+    let (memory, publisher) = Memory::new(objects, file.revision(), options.memory);
+
+    let (sender, receiver) = mpsc::channel(options.queue_transactions_max);
+    let writer = Writer::new(file, publisher, sealer.clone(), receiver, options.batch_transactions_max);
+    let run = move || {
+        writer.run();
+        drop(lock);
+    };
+    let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(run);
+    let thread = thread.map_err(|source| OpenError::Thread { source })?;
+    Ok(Embedded {
+        memory,
+        queue: Mutex::new(Some(sender)),
+        queue_bytes: Arc::new(Semaphore::new(options.queue_bytes_max as usize)),
+        queue_bytes_max: options.queue_bytes_max,
+        writer: Mutex::new(Some(thread)),
+        sealer,
+    })
+}
+
+#[async_trait::async_trait]
+impl Backend for Embedded {
+    async fn commit(&self, transaction: Transaction) -> Result<Vec<Arc<Object>>, CommitError> {
+        let Some(queue) = self.queue.lock().clone() else { return Err(CommitError::Closed) };
+        let bytes = transaction.operations.iter().map(|operation| operation.size()).sum();
+        let too_large = || CommitError::TooLarge { bytes, bytes_max: self.queue_bytes_max as usize };
+        let weight = u32::try_from(bytes).ok().filter(|bytes| *bytes <= self.queue_bytes_max).ok_or_else(too_large)?;
+        let room = self.queue_bytes.clone().acquire_many_owned(weight).await.map_err(|_| CommitError::Closed)?;
+        let (reply, result) = oneshot::channel();
+        queue.send(Request { transaction, reply, _room: room }).await.map_err(|_| CommitError::Closed)?;
+        drop(queue);
+        result.await.map_err(|_| CommitError::Closed)?
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    async fn backup(&self, path: &Path) -> Result<Revision, BackupError> {
+        if self.queue.lock().is_none() {
+            return Err(BackupError::Closed);
+        }
+        let (database, sealer, path) = (self.memory.database(), self.sealer.clone(), path.to_owned());
+        let written = tokio::task::spawn_blocking(move || file::write_copy(&path, &database, &sealer)).await;
+        written.map_err(|_| BackupError::Closed)?
+    }
+
+    async fn close(&self) {
+        self.queue.lock().take();
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer
+            && let Ok(Err(_)) = tokio::task::spawn_blocking(move || writer.join()).await
+        {
+            tracing::error!("the store's writer panicked");
+        }
+    }
+}
