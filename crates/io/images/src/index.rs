@@ -60,6 +60,8 @@ pub(crate) struct Index {
     pub(crate) images: BTreeMap<String, Entry>,
     /// By complete name: the digest of the configuration.
     pub(crate) names: BTreeMap<String, String>,
+    /// By hexadecimal diff id: the bytes of its files. A layer that is not here is not complete.
+    pub(crate) layers: BTreeMap<String, u64>,
 }
 
 /// One image in the index.
@@ -69,7 +71,6 @@ pub(crate) struct Entry {
     pub(crate) config: ImageConfig,
     /// Hexadecimal diff ids, the lowest first.
     pub(crate) layers: Vec<String>,
-    pub(crate) size_bytes: u64,
     pub(crate) imported_at: Timestamp,
     /// Digests of manifests that led to it.
     pub(crate) manifests: BTreeSet<String>,

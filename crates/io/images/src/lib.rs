@@ -11,10 +11,15 @@
 //! An import unpacks into `staging`, verifies every digest on the way, renames the layers into place and replaces the
 //! index last: an import that fails leaves the store as it was.
 
+mod archive;
+mod digest;
 mod error;
+mod import;
 mod index;
+mod manifest;
 mod name;
 mod store;
+mod unpack;
 
 pub use error::ImageError;
 pub use index::{Image, ImageConfig};

@@ -99,6 +99,7 @@ impl Store {
                 index.images.remove(&digest);
             }
         }
+        index.layers.retain(|hex, _| index.images.values().any(|entry| entry.layers.contains(hex)));
         index.save(&self.index_path())?;
         self.sweep(&index)
     }
@@ -153,13 +154,19 @@ impl Store {
     pub(crate) fn sweep(&self, index: &Index) -> Result<(), ImageError> {
         let layers = self.directory.join("layers");
         for name in names_in(&layers)? {
-            if !index.images.values().any(|entry| entry.layers.contains(&name)) {
+            if !index.layers.contains_key(&name) {
                 remove_if_there(&layers.join(name), |path| fs::remove_dir_all(path))?;
             }
         }
         let staging = self.directory.join("staging");
         for name in names_in(&staging)? {
-            remove_if_there(&staging.join(name), |path| fs::remove_dir_all(path))?;
+            let path = staging.join(name);
+            // Whoever imports holds a lock on its directory; one without has crashed.
+            let abandoned = fs::File::open(&path)
+                .is_ok_and(|directory| Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_ok());
+            if abandoned {
+                remove_if_there(&path, |path| fs::remove_dir_all(path))?;
+            }
         }
         Ok(())
     }
@@ -194,7 +201,7 @@ impl Store {
             names: index.names.iter().filter(|(_, of)| *of == digest).map(|(name, _)| name.clone()).collect(),
             config: entry.config.clone(),
             layers: entry.layers.iter().map(|hex| self.layer_path(hex)).collect(),
-            size_bytes: entry.size_bytes,
+            size_bytes: entry.layers.iter().filter_map(|hex| index.layers.get(hex)).sum(),
             imported_at: entry.imported_at,
         }
     }

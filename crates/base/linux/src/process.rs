@@ -1,0 +1,163 @@
+//! Processes: pidfd, fork, system call filters.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, Pid, fork};
+
+/// A process that cannot be confused with a later one of the same number.
+#[derive(Debug)]
+pub struct PidFd(OwnedFd);
+
+impl PidFd {
+    /// Opens a process; it stays the same process even if the number is used again.
+    ///
+    /// # Errors
+    /// `ESRCH` when there is none.
+    pub fn open(pid: i32) -> io::Result<Self> {
+        // SAFETY: pidfd_open takes two integers and touches no memory of ours.
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made this descriptor for us; it fits a RawFd.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(result as RawFd) }))
+    }
+
+    /// Sends a signal, by number so that real-time signals work too.
+    ///
+    /// # Errors
+    /// `ESRCH` when the process has ended.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        // SAFETY: with a null siginfo the kernel reads no memory of ours; the descriptor is open.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_raw_fd(),
+                signal,
+                std::ptr::null::<libc::siginfo_t>(),
+                0,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsFd for PidFd {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Sends a signal to a process by its number.
+///
+/// # Errors
+/// `ESRCH` when there is none.
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes two integers.
+    if unsafe { libc::kill(pid, signal) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Forks this process, which must have one thread only, and runs `child` in the child, which ends with its result as
+/// exit code.
+///
+/// # Errors
+/// When the process has other threads, or the kernel refuses.
+pub fn fork_single_threaded(child: impl FnOnce() -> i32) -> io::Result<Pid> {
+    if fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("this process has several threads, a fork could find locks held"));
+    }
+    // SAFETY: there is one thread (checked above, and only this thread could start another), so the child finds no
+    // lock held and may do whatever the parent may.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(255);
+            // SAFETY: _exit ends the process at once; nothing of the parent's (buffers, exit handlers) is run twice.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+/// Gives every signal its default action and blocks none, as a program expects to start. `execve` keeps ignored
+/// signals ignored, and Rust programs ignore SIGPIPE.
+pub fn reset_signals() {
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: SIG_DFL is no function of ours, so no handler can run in a wrong context.
+        unsafe { libc::signal(signal as i32, libc::SIG_DFL) };
+    }
+    let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
+}
+
+/// Makes a new keyring for this process, so that it does not share the server's. Not possible everywhere, so best
+/// effort.
+pub fn new_session_keyring() {
+    const KEYCTL_JOIN_SESSION_KEYRING: i32 = 1;
+    // SAFETY: a null name asks for an anonymous keyring; the kernel reads no memory of ours.
+    unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+}
+
+/// The calling thread and its children may never gain privileges by `execve`.
+///
+/// # Errors
+/// On kernels before 3.5.
+pub fn set_no_new_privileges() -> io::Result<()> {
+    // SAFETY: prctl with five integers.
+    let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether other processes of the user may look into this one; libcontainer switches it off.
+///
+/// # Errors
+/// Never in practice.
+pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
+    // SAFETY: prctl with five integers.
+    let result = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable), 0, 0, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives memory that malloc holds free back to the system.
+pub fn trim_heap() {
+    // SAFETY: malloc_trim only touches malloc's own state and takes its lock.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// One instruction of a classic BPF program: code, jump if true, jump if false, operand.
+pub type FilterInstruction = (u16, u8, u8, u32);
+
+/// Installs a system call filter for the calling thread and its children. Needs CAP_SYS_ADMIN or no-new-privileges.
+///
+/// # Errors
+/// When the kernel finds the program wrong, or the thread lacks the right.
+pub fn install_filter(program: &[FilterInstruction]) -> io::Result<()> {
+    let mut instructions: Vec<libc::sock_filter> =
+        program.iter().map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k }).collect();
+    let length = libc::c_ushort::try_from(instructions.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len: length, filter: instructions.as_mut_ptr() };
+    // SAFETY: the program and its instructions live until the call returns; the kernel copies and checks them.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pidfd_signals_its_process() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pidfd = PidFd::open(child.id() as i32).unwrap();
+        pidfd.signal(libc::SIGKILL).unwrap();
+        child.wait().unwrap();
+        assert_eq!(pidfd.signal(0).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
+
+    #[test]
+    fn a_fork_beside_other_threads_is_refused() {
+        // The test harness has at least one thread besides this one.
+        assert!(fork_single_threaded(|| 0).is_err());
+    }
+}
