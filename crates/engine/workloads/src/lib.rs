@@ -1,1 +1,9 @@
-//! minato-workloads
+//! What Kubernetes' controllers decide, as plain functions: no await, no clock, no sockets.
+//!
+//! Each module plans one kind of work from what is observed, in Kubernetes' own words. The controllers that feed and
+//! carry out the plans live in `minato-controllers`.
+
+pub mod deployment;
+pub mod ownership;
+pub mod pod;
+pub mod replica_set;
