@@ -9,7 +9,7 @@
 //! A file is opened only when its header says it is ours and of a known format, SQLite finds its pages sound, and every
 //! checksum and the totals agree. Otherwise it is refused and left untouched.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -282,8 +282,7 @@ fn write_batch(
     {
         let mut put_row = transaction.prepare(PUT)?;
         let mut delete_row = transaction.prepare(DELETE)?;
-        let mut seen = HashSet::with_capacity(events.len());
-        for event in events.iter().rev().filter(|event| seen.insert(event.object.created)) {
+        for event in last_of_each(events) {
             match event.kind {
                 EventKind::Created | EventKind::Modified => put(&mut put_row, &event.object, sealer)?,
                 EventKind::Deleted => {
@@ -295,6 +294,11 @@ fn write_batch(
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// Of each object the last event, in the order of creation: rows that are appended in order leave full pages behind.
+fn last_of_each(events: &[Arc<Event>]) -> impl Iterator<Item = &Arc<Event>> {
+    events.iter().map(|event| (event.object.created, event)).collect::<BTreeMap<_, _>>().into_values()
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -404,6 +408,13 @@ fn inspect_header(path: &Path) -> Result<(), OpenError> {
     if word(APPLICATION_ID_AT) != Some(APPLICATION_ID) {
         return Err(foreign("an SQLite database of another application"));
     }
+    // The journal modes, 1 or 2. SQLite takes other numbers for a file that it may read but not write.
+    if header.get(18..20).is_none_or(|modes| modes.iter().any(|mode| !matches!(mode, 1 | 2))) {
+        return Err(OpenError::Damaged {
+            path: path.to_owned(),
+            detail: "its header is not what was written".to_owned(),
+        });
+    }
     match word(USER_VERSION_AT) {
         Some(FORMAT) => Ok(()),
         found if found > Some(FORMAT) => {
@@ -486,14 +497,15 @@ fn read_row(row: &rusqlite::Row<'_>, path: &Path, sealer: &Sealer) -> Result<Obj
     Ok(object)
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}
-
+/// An error of the disk is told as it is. Any other means that the content makes no sense to SQLite.
 fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
-    match is_damage(&source) {
-        true => OpenError::Damaged { path: path.to_owned(), detail: source.to_string() },
-        false => OpenError::Database { path: path.to_owned(), source },
+    use ErrorCode::{CannotOpen, DiskFull, OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure};
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(CannotOpen | DiskFull | OutOfMemory | PermissionDenied | ReadOnly | SystemIoFailure) => {
+            OpenError::Database { path, source }
+        }
+        _ => OpenError::Damaged { path, detail: source.to_string() },
     }
 }
 

@@ -15,7 +15,6 @@ pub(crate) fn open(directory: &Path) -> Embedded {
     embedded::open(directory, options()).unwrap()
 }
 
-#[expect(dead_code)]
 pub(crate) fn open_error(directory: &Path) -> OpenError {
     match embedded::open(directory, options()) {
         Ok(_) => panic!("the store was opened"),
