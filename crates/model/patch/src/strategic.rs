@@ -43,7 +43,7 @@ fn merge_objects(
 ) -> Result<Map<String, Value>, PatchError> {
     if let Some(directive) = patch.remove(DIRECTIVE) {
         return match directive.as_str() {
-            Some(REPLACE) => Ok(patch),
+            Some(REPLACE) => Ok(directive::fields_without_directives(patch, schema)),
             Some(DELETE) => Ok(Map::new()),
             _ => Err(PatchError::UnknownDirective { directive, map: Value::Object(patch) }),
         };
@@ -58,11 +58,15 @@ fn merge_objects(
         let field = schema.and_then(|schema| schema.field(&key));
         match original.remove(&key) {
             _ if value.is_null() => {}
-            Some(Value::Object(before)) if value.is_object() => {
-                original.insert(key, merge_field(before, value, field)?);
+            Some(Value::Object(before)) if value.is_object() && merges_as_object(field) => {
+                if let Value::Object(value) = value {
+                    original.insert(key, Value::Object(merge_objects(before, value, field)?));
+                }
             }
-            Some(Value::Array(before)) if value.is_array() => {
-                original.insert(key, list::merge_field(before, value, field)?);
+            Some(Value::Array(before)) if value.is_array() && list::merges(field) => {
+                if let Value::Array(value) = value {
+                    original.insert(key, list::merge(before, value, field)?.into());
+                }
             }
             _ => {
                 if let Some(value) = directive::without_directives(value, field) {
@@ -74,14 +78,9 @@ fn merge_objects(
     Ok(original)
 }
 
-/// Merges an object into the object that the document has under the same field.
-fn merge_field(before: Map<String, Value>, patch: Value, field: Option<&Schema>) -> Result<Value, PatchError> {
-    match patch {
-        Value::Object(patch) if !patch_of(field).is_some_and(|facts| facts.replace) => {
-            Ok(Value::Object(merge_objects(before, patch, field)?))
-        }
-        other => Ok(other),
-    }
+/// Whether an object under this field merges; else it is replaced.
+fn merges_as_object(field: Option<&Schema>) -> bool {
+    !patch_of(field).is_some_and(|facts| facts.replace)
 }
 
 fn patch_of(field: Option<&Schema>) -> Option<&Patch> {

@@ -43,28 +43,39 @@ pub(super) fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<Str
 pub(super) fn without_directives(value: Value, schema: Option<&Schema>) -> Option<Value> {
     match value {
         Value::Object(mut fields) => {
-            let schema = schema.filter(|schema| schema.properties().is_some() || schema.additional().is_some());
-            if schema.is_none() {
-                return Some(Value::Object(fields));
-            }
-            if fields.remove(DIRECTIVE).is_some_and(|directive| directive == DELETE) {
+            if has_fields(schema) && fields.remove(DIRECTIVE).is_some_and(|directive| directive == DELETE) {
                 return None;
             }
-            let kept = fields.into_iter().filter(|(key, value)| !value.is_null() && !is_directive(key));
-            let kept = kept.filter_map(|(key, value)| {
-                let value = without_directives(value, schema.and_then(|schema| schema.field(&key)))?;
-                Some((key, value))
-            });
-            Some(Value::Object(kept.collect()))
+            Some(Value::Object(fields_without_directives(fields, schema)))
         }
-        Value::Array(items) => {
-            let schema = schema.and_then(Schema::items);
-            let whole_list = |item: &Value| schema.is_some() && item.get(DIRECTIVE).is_some_and(|it| it == REPLACE);
-            let kept = items.into_iter().filter(|item| !whole_list(item));
-            Some(kept.filter_map(|item| without_directives(item, schema)).collect())
-        }
+        Value::Array(items) => Some(Value::Array(items_without_directives(items, schema))),
         scalar => Some(scalar),
     }
+}
+
+/// The fields of an object, without nulls and directives.
+pub(super) fn fields_without_directives(fields: Map<String, Value>, schema: Option<&Schema>) -> Map<String, Value> {
+    if !has_fields(schema) {
+        return fields;
+    }
+    let kept = fields.into_iter().filter(|(key, value)| !value.is_null() && !is_directive(key));
+    let clean = |(key, value): (String, Value)| {
+        let value = without_directives(value, schema.and_then(|schema| schema.field(&key)))?;
+        Some((key, value))
+    };
+    kept.filter_map(clean).collect()
+}
+
+/// The items of a list, without those that are directives, and without directives inside.
+pub(super) fn items_without_directives(items: Vec<Value>, schema: Option<&Schema>) -> Vec<Value> {
+    let schema = schema.and_then(Schema::items);
+    let about_the_list = |item: &Value| has_fields(schema) && item.get(DIRECTIVE).is_some_and(|it| it == REPLACE);
+    let kept = items.into_iter().filter(|item| !about_the_list(item));
+    kept.filter_map(|item| without_directives(item, schema)).collect()
+}
+
+fn has_fields(schema: Option<&Schema>) -> bool {
+    schema.is_some_and(|schema| schema.properties().is_some() || schema.additional().is_some())
 }
 
 fn is_directive(key: &str) -> bool {

@@ -31,10 +31,8 @@ pub(super) fn merge_ordered(
         }
         let merged = match (&before, patched) {
             (Some(before), None) => before.clone(),
-            (None, Some(patched)) => {
-                array(directive::without_directives(Value::Array(patched), field).unwrap_or(Value::Array(Vec::new())))?
-            }
-            (Some(before), Some(patched)) => array(merge_field(before.clone(), Value::Array(patched), field)?)?,
+            (Some(before), Some(patched)) if merges(field) => merge(before.clone(), patched, field)?,
+            (_, Some(patched)) => directive::items_without_directives(patched, field),
             (None, None) => continue,
         };
         let merged = order::enforce(merged, &wanted_order, before.as_deref().unwrap_or(&[]), &identity)?;
@@ -43,24 +41,22 @@ pub(super) fn merge_ordered(
     Ok(())
 }
 
-/// Merges a list into the list that the document has under the same field.
-pub(super) fn merge_field(before: Vec<Value>, patch: Value, field: Option<&Schema>) -> Result<Value, PatchError> {
-    match patch {
-        Value::Array(patch) if patch_of(field).is_some_and(|facts| facts.merge) => merge(before, patch, field),
-        other => Ok(other),
-    }
+/// Whether a list under this field merges; else it is replaced.
+pub(super) fn merges(field: Option<&Schema>) -> bool {
+    patch_of(field).is_some_and(|facts| facts.merge)
 }
 
-fn merge(before: Vec<Value>, patch: Vec<Value>, field: Option<&Schema>) -> Result<Value, PatchError> {
+/// Merges a list into the list that the document has under the same field.
+pub(super) fn merge(before: Vec<Value>, patch: Vec<Value>, field: Option<&Schema>) -> Result<Vec<Value>, PatchError> {
     if before.is_empty() && patch.is_empty() {
-        return Ok(Value::Array(before));
+        return Ok(before);
     }
     let identity = Identity::of(field);
     if let Items::Scalars = items_of(before.iter().chain(&patch))? {
         let identity = Identity::Itself;
         let mut seen = HashSet::new();
         let all: Vec<Value> = before.iter().chain(&patch).filter(|item| seen.insert(*item)).cloned().collect();
-        return order::enforce(all, &patch, &before, &identity).map(Value::Array);
+        return order::enforce(all, &patch, &before, &identity);
     }
     let Identity::Key(key) = &identity else {
         let name = field.and_then(Schema::items).and_then(Schema::definition).unwrap_or("an unknown type");
@@ -68,7 +64,7 @@ fn merge(before: Vec<Value>, patch: Vec<Value>, field: Option<&Schema>) -> Resul
     };
     let (kept, changes) = carry_out_directives(before, patch, key)?;
     let merged = merge_items(kept.clone(), changes.clone(), key, field.and_then(Schema::items))?;
-    order::enforce(merged, &changes, &kept, &identity).map(Value::Array)
+    order::enforce(merged, &changes, &kept, &identity)
 }
 
 enum Items {

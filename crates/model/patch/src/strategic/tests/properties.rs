@@ -88,15 +88,17 @@ proptest! {
     }
 
     #[test]
-    fn twice_is_once(document in pod(false), patch in pod(true)) {
+    fn twice_is_once(document in pod(false), mut patch in pod(true)) {
+        // Deleting and adding the same scalar in one patch is no plan at all.
+        if patch["metadata"]["$deleteFromPrimitiveList/finalizers"].is_array() {
+            patch["metadata"]["finalizers"] = Value::Null;
+        }
         if let Ok(once) = apply(POD, &document, &patch) {
-            // Deleting and adding the same scalar in one patch is no plan at all.
-            let contradicts = patch["metadata"]["$deleteFromPrimitiveList/finalizers"].is_array();
-            prop_assume!(!contradicts || patch["metadata"]["finalizers"].is_null());
-            let twice = apply(POD, &once, &patch);
-            // A list that is new to the document is taken as it is; the second time it has an order to keep to.
-            prop_assume!(!matches!(twice, Err(PatchError::OrderMismatch { .. })));
-            prop_assert_eq!(twice, Ok(once));
+            match apply(POD, &once, &patch) {
+                // A list that is new to the document is taken as it is; the second time it has an order to keep to.
+                Err(PatchError::OrderMismatch { .. }) => {}
+                twice => prop_assert_eq!(twice, Ok(once)),
+            }
         }
     }
 
