@@ -1,0 +1,73 @@
+//! Amounts of resources, as requested by pods and offered by nodes.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
+use minato_quantity::Quantity;
+
+/// Amounts in the units in which placement counts: thousandths of a CPU, bytes, pieces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Resources {
+    pub(crate) cpu_millis: i64,
+    pub(crate) memory_bytes: i64,
+    pub(crate) ephemeral_bytes: i64,
+    /// Huge pages and extended resources.
+    pub(crate) others: BTreeMap<String, i64>,
+}
+
+impl Resources {
+    /// Reads a resource list; amounts that are no quantities (the API refuses them) count as nothing.
+    pub(crate) fn read(list: &BTreeMap<String, Written>) -> Self {
+        let mut resources = Self::default();
+        for (name, written) in list {
+            let Ok(quantity) = Quantity::parse(&written.0) else { continue };
+            match name.as_str() {
+                "cpu" => resources.cpu_millis = quantity.milli_value(),
+                "memory" => resources.memory_bytes = quantity.value(),
+                "ephemeral-storage" => resources.ephemeral_bytes = quantity.value(),
+                "pods" => {}
+                other => drop(resources.others.insert(other.to_owned(), quantity.value())),
+            }
+        }
+        resources
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.combine(other, i64::saturating_add);
+    }
+
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        self.combine(other, i64::saturating_sub);
+        self.others.retain(|_, amount| *amount != 0);
+    }
+
+    /// Raises each amount to at least the other's.
+    pub(crate) fn raise_to(&mut self, other: &Self) {
+        self.combine(other, i64::max);
+    }
+
+    fn combine(&mut self, other: &Self, with: fn(i64, i64) -> i64) {
+        self.cpu_millis = with(self.cpu_millis, other.cpu_millis);
+        self.memory_bytes = with(self.memory_bytes, other.memory_bytes);
+        self.ephemeral_bytes = with(self.ephemeral_bytes, other.ephemeral_bytes);
+        for (name, amount) in &other.others {
+            let own = self.others.entry(name.clone()).or_default();
+            *own = with(*own, *amount);
+        }
+    }
+
+    /// The names of what is asked for and not left over; `self` is what was asked for.
+    pub(crate) fn lacking(&self, capacity: &Self, used: &Self) -> Vec<String> {
+        let lacks = |asked: i64, capacity: i64, used: i64| asked > 0 && asked > capacity.saturating_sub(used);
+        let amount = |of: &Self, name: &str| of.others.get(name).copied().unwrap_or_default();
+        let named = [
+            ("cpu", self.cpu_millis, capacity.cpu_millis, used.cpu_millis),
+            ("memory", self.memory_bytes, capacity.memory_bytes, used.memory_bytes),
+            ("ephemeral-storage", self.ephemeral_bytes, capacity.ephemeral_bytes, used.ephemeral_bytes),
+        ];
+        let named = named.into_iter().filter(|(_, asked, capacity, used)| lacks(*asked, *capacity, *used));
+        let others =
+            self.others.iter().filter(|(name, asked)| lacks(**asked, amount(capacity, name), amount(used, name)));
+        named.map(|(name, ..)| name.to_owned()).chain(others.map(|(name, _)| name.clone())).collect()
+    }
+}
