@@ -1,1 +1,73 @@
-//! minato-controllers
+//! The controllers that keep workloads, namespaces and nodes as their owners asked for.
+//!
+//! Each controller is thin: it watches, queues keys, asks `minato-workloads` for a plan, carries it out and reports.
+//!
+//! | controller | keeps |
+//! |---|---|
+//! | [`deployment`] | ReplicaSets of a Deployment's revisions |
+//! | [`replica_set`] | pods of a ReplicaSet |
+//! | [`service_account`] | the ServiceAccount `default` in every namespace |
+//! | [`root_ca`] | the ConfigMap `kube-root-ca.crt` in every namespace |
+//!
+//! All share one watch per kind and read their own writes ([`minato_client::Informer::observe`]), so a plan is never
+//! made from a state older than the controller's last action.
+
+mod batch;
+mod deployment;
+mod error;
+mod replica_set;
+mod root_ca;
+mod service_account;
+
+use kube::Client;
+use minato_client::{EventSink, Informers};
+use minato_scope::Scope;
+
+pub use error::Error;
+
+/// Settings of the controllers.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// PEM of the CA that signs the API server's certificate; published to every namespace.
+    pub cluster_ca_pem: String,
+    /// Keys of one controller that are worked on at the same time.
+    pub workers: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { cluster_ca_pem: String::new(), workers: 8 }
+    }
+}
+
+/// What every controller gets.
+#[derive(Clone)]
+struct Context {
+    client: Client,
+    informers: Informers,
+    events: EventSink,
+    scope: Scope,
+    workers: usize,
+}
+
+/// Runs all controllers until the scope is cancelled. They outlive any failure of the API: they back off and try again.
+///
+/// # Errors
+/// None at present: the signature is that of every component.
+pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Error> {
+    let scope = scope.child("controllers");
+    let context = Context {
+        client: client.clone(),
+        informers: Informers::new(client.clone(), scope.clone()),
+        events: EventSink::start(client, &scope),
+        scope: scope.clone(),
+        workers: config.workers.max(1),
+    };
+    deployment::start(&context);
+    replica_set::start(&context);
+    service_account::start(&context);
+    root_ca::start(&context, config.cluster_ca_pem);
+    scope.cancelled().await;
+    Ok(())
+}
