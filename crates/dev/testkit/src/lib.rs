@@ -1,1 +1,3 @@
-//! minato-testkit
+//! What tests of several crates share.
+
+pub mod netlab;

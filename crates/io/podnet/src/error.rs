@@ -67,6 +67,9 @@ pub enum NetError {
         /// What the system said.
         source: io::Error,
     },
+    /// The packet filter refused.
+    #[error(transparent)]
+    Firewall(#[from] crate::NftError),
     /// The task that did the work was cancelled.
     #[error("work in the pod's namespace was cancelled")]
     Cancelled,

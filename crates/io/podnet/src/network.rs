@@ -9,16 +9,17 @@
 //! another's broadcast, and all traffic passes the node's routing, where the packet filter sits.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use minato_rules::Ipv4Cidr;
+use nix::sys::statfs::{NSFS_MAGIC, statfs};
 
 use crate::links::{Link, Links, Pair};
 use crate::records::Records;
 use crate::settings::{self, Remembered};
-use crate::{Attached, NetError, PodAddress, PodAttachment, PodNetwork};
+use crate::{Attached, Firewall, FirewallConfig, NetError, PodAddress, PodAttachment, PodNetwork};
 
 /// The gateway that every pod sees.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
@@ -48,6 +49,16 @@ pub struct Config {
 impl Config {
     fn directory(&self) -> PathBuf {
         self.data_dir.join("node/network")
+    }
+
+    fn firewall(&self) -> FirewallConfig {
+        FirewallConfig {
+            cluster_id: self.cluster_id.clone(),
+            pod_cidr: self.pod_cidr,
+            cluster_cidr: self.cluster_cidr,
+            service_cidr: self.service_cidr,
+            node_ip: self.node_ip,
+        }
     }
 
     fn interface_prefix(&self) -> String {
@@ -90,6 +101,7 @@ impl Network {
         let connected = !links.starting_with(&prefix).await?.is_empty();
         let records = Records::open(directory.join("pods.json"), config.pod_cidr, prefix, connected)?;
         let mtu = prepare_uplinks(&config, &links).await?;
+        drop(Firewall::open(&config.firewall())?);
         let network = Self { config, links, records: Mutex::new(records), mtu };
         network.recover().await?;
         Ok(network)
@@ -106,7 +118,7 @@ impl Network {
         let pods = self.records().pods();
         for pod in pods {
             let stranger = !matches!(pod.ip, IpAddr::V4(ip) if self.config.pod_cidr.contains(ip));
-            if stranger || (!pod.netns.exists() && self.links.find(&pod.host_interface).await?.is_none()) {
+            if stranger || (!is_namespace(&pod.netns) && self.links.find(&pod.host_interface).await?.is_none()) {
                 tracing::info!(
                     namespace = pod.namespace,
                     pod = pod.name,
@@ -192,13 +204,15 @@ impl PodNetwork for Network {
     }
 }
 
-/// Takes everything of this cluster off the host: interfaces (and with them routes), changed settings, records.
+/// Takes everything of this cluster off the host: interfaces (and with them routes), packet filter, changed settings,
+/// records.
 /// Runs to its end; the host need not have been prepared.
 pub async fn teardown(config: &Config) -> Vec<NetError> {
     let mut errors = Vec::new();
     errors.extend(config.validate().err());
     if errors.is_empty() {
         errors.extend(remove_interfaces(&config.interface_prefix()).await);
+        errors.extend(Firewall::remove(&config.cluster_id).map_err(NetError::from).err());
     }
     let directory = config.directory();
     match Remembered::open(directory.join("settings.json")) {
@@ -252,6 +266,11 @@ async fn prepare_uplinks(config: &Config, links: &Links) -> Result<u32, NetError
     let mtu = all.iter().find(|link| Some(link.index) == index).map_or(DEFAULT_MTU, |link| link.mtu);
     // A node on the loopback address has an uplink of 64 KiB packets; pods would not talk to anybody that way.
     Ok(if mtu > 9216 { DEFAULT_MTU } else { mtu })
+}
+
+/// After a reboot the file may still be there, but nothing is mounted on it.
+fn is_namespace(path: &Path) -> bool {
+    statfs(path).is_ok_and(|filesystem| filesystem.filesystem_type() == NSFS_MAGIC)
 }
 
 fn pod_mac(ip: Ipv4Addr) -> [u8; 6] {
