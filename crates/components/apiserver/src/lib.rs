@@ -1,1 +1,53 @@
-//! minato-apiserver
+//! The API server: every object goes through it, and it alone touches the store.
+//!
+//! A request takes one path: [`service`](ApiService) routes, authenticates, authorises; a handler answers. Built-in kinds
+//! are declarations of `minato-kinds`; nothing on the path asks for a kind by name, but for the visible lists of
+//! admission plugins, reviews and reserved values. Objects are JSON values while they change, and bytes when they are
+//! stored and sent: what a commit wrote is what GET, LIST and WATCH send.
+//!
+//! ```text
+//! service ─ route, authenticate, rbac
+//!    ├─ health, discovery, openapi
+//!    └─ call ─ list, watch ◄─ filter, encode ◄─ memory
+//!            └ patch, subresource, reviews ─► write ─ admission, reserve ─► backend
+//! ```
+
+mod admission;
+mod authenticate;
+mod body;
+mod bootstrap;
+mod call;
+mod config;
+mod core;
+mod decode;
+mod discovery;
+mod encode;
+mod filter;
+mod health;
+mod identity;
+mod list;
+mod negotiate;
+mod object;
+mod openapi;
+mod patch;
+mod rbac;
+mod registry;
+mod reserve;
+mod reviews;
+mod route;
+mod server;
+mod service;
+mod status;
+mod subresource;
+mod template;
+mod tokens;
+mod tunnel;
+mod watch;
+mod write;
+
+pub use body::ResponseBody;
+pub use config::{Config, ConfigError};
+pub use identity::{User, UserInfo};
+pub use server::{ApiServer, StartError, attributes_of};
+pub use service::ApiService;
+pub use status::ApiError;

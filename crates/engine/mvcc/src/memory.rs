@@ -99,6 +99,13 @@ impl Memory {
         self.shared.database.read().revision
     }
 
+    /// The last change of any object of one resource that is still known; where none is, the revision at start.
+    pub fn last_change(&self, resource: &str) -> Revision {
+        let feed = self.shared.feed(resource);
+        let log = feed.log.read();
+        log.events.back().map_or(log.floor, |event| event.revision)
+    }
+
     /// One object.
     pub fn get(&self, key: &Key) -> Option<Arc<Object>> {
         let place = PlaceRef { namespace: &key.namespace, name: &key.name };

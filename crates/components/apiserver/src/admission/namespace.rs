@@ -1,0 +1,40 @@
+//! NamespaceLifecycle: objects live in namespaces that exist and are not going away.
+
+use minato_mvcc::Key;
+use serde_json::Value;
+
+use super::Context;
+use crate::status::{ApiError, Subject};
+use crate::write::Target;
+
+/// Namespaces that cannot be deleted; made at the first start.
+const PROTECTED: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// Reviews are answered, not stored, and may be asked about a namespace that is going away.
+const EXEMPT: &str = "authorization.k8s.io/localsubjectaccessreviews";
+
+pub(super) fn lifecycle(context: &Context<'_>, object: &mut Value) -> Result<(), ApiError> {
+    let target = context.target;
+    if context.old.is_some() || !target.resource.declaration.namespaced || &*target.resource.storage == EXEMPT {
+        return Ok(());
+    }
+    let namespace = context.memory.get(&Key::new("core/namespaces", "", target.namespace));
+    match namespace {
+        None => {
+            let subject = Subject { group: "", resource: "namespaces", name: target.namespace };
+            Err(ApiError::not_found(&subject))
+        }
+        Some(found) if found.attributes.field("status.phase") == Some("Terminating") => {
+            let name = crate::object::text(object, "name");
+            Err(ApiError::namespace_terminating(&target.resource.subject(name), target.namespace))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+pub(super) fn deletion(target: &Target<'_>, name: &str) -> Result<(), ApiError> {
+    if &*target.resource.storage == "core/namespaces" && PROTECTED.contains(&name) {
+        return Err(ApiError::forbidden(&target.resource.subject(name), "this namespace may not be deleted"));
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! What every cluster has from its first start: namespaces, the bootstrap roles, the `kubernetes` service.
+
+use std::net::Ipv4Addr;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::core::Core;
+use crate::identity::{MASTERS, User};
+use crate::rbac::bootstrap_objects;
+use crate::status::ApiError;
+use crate::write::{Target, UpdateKind};
+
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Where clients in the cluster reach this API server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Advertised {
+    /// The first address of the service range.
+    pub(crate) service_address: Ipv4Addr,
+    /// An address of this server that pods can reach.
+    pub(crate) address: Ipv4Addr,
+    pub(crate) port: u16,
+}
+
+impl Core {
+    /// Makes what is absent. Safe to run again after a start that was cut off.
+    pub(crate) async fn bootstrap(&self, advertised: &Advertised) -> Result<(), ApiError> {
+        let user = User::component("system:apiserver", &[MASTERS]);
+        for name in NAMESPACES {
+            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+            self.make(&user, ("", "namespaces"), "", namespace).await?;
+        }
+        for (resource, object) in bootstrap_objects() {
+            self.make(&user, ("rbac.authorization.k8s.io", resource), "", object).await?;
+        }
+        for (name, value, description) in [
+            (
+                "system-cluster-critical",
+                2_000_000_000,
+                "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+            ),
+            (
+                "system-node-critical",
+                2_000_001_000,
+                "Used for system critical pods that must not be moved from their current node.",
+            ),
+        ] {
+            let class = json!({
+                "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
+                "value": value, "description": description,
+            });
+            self.make(&user, ("scheduling.k8s.io", "priorityclasses"), "", class).await?;
+        }
+        let labels = json!({"component": "apiserver", "provider": "kubernetes"});
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+            "spec": {
+                "type": "ClusterIP", "clusterIP": advertised.service_address.to_string(), "sessionAffinity": "None",
+                "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": advertised.port}],
+            },
+        });
+        self.keep(&user, ("", "services"), service, |new, wanted| {
+            new["spec"]["ports"] = wanted["spec"]["ports"].clone();
+        })
+        .await?;
+        let subsets = json!([{
+            "addresses": [{"ip": advertised.address.to_string()}],
+            "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
+        }]);
+        let endpoints = json!({
+            "apiVersion": "v1", "kind": "Endpoints", "subsets": subsets,
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        });
+        self.keep(&user, ("", "endpoints"), endpoints, |new, wanted| new["subsets"] = wanted["subsets"].clone())
+            .await?;
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "endpoints": [{"addresses": [advertised.address.to_string()], "conditions": {"ready": true}}],
+            "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
+        });
+        self.keep(&user, ("discovery.k8s.io", "endpointslices"), slice, |new, wanted| {
+            for key in ["endpoints", "ports"] {
+                new[key] = wanted[key].clone();
+            }
+        })
+        .await
+    }
+
+    /// Creates `object` unless it is there.
+    async fn make(
+        &self,
+        user: &User,
+        (group, resource): (&str, &str),
+        namespace: &str,
+        object: Value,
+    ) -> Result<(), ApiError> {
+        let resource = self.registry.stored(group, resource).ok_or_else(ApiError::no_route)?;
+        let target = Target { resource, namespace, user, dry_run: false };
+        let name = crate::object::text(&object, "name").to_owned();
+        if self.memory().get(&target.key_of(&name)).is_some() {
+            return Ok(());
+        }
+        match self.create(&target, object).await {
+            Err(error) if error.code == StatusCode::CONFLICT => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Creates `object` in `default`, or brings the one that is there up to date by `merge`.
+    async fn keep(
+        &self,
+        user: &User,
+        (group, resource): (&str, &str),
+        object: Value,
+        merge: fn(&mut Value, &Value),
+    ) -> Result<(), ApiError> {
+        self.make(user, (group, resource), "default", object.clone()).await?;
+        let resource = self.registry.stored(group, resource).ok_or_else(ApiError::no_route)?;
+        let target = Target { resource, namespace: "default", user, dry_run: false };
+        let mut change = |old: &Value| {
+            let mut new = old.clone();
+            merge(&mut new, &object);
+            Ok(new)
+        };
+        self.update(&target, "kubernetes", UpdateKind::Object, &mut change).await.map(drop)
+    }
+}

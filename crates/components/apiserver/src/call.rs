@@ -1,0 +1,186 @@
+//! One request for a resource: what it asks for, and the handler that answers.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use minato_kinds::{Subresource, Verbs};
+use serde_json::Value;
+
+use crate::body::{self, RequestBody, ResponseBody};
+use crate::core::Core;
+use crate::decode::{self, FieldValidation};
+use crate::encode;
+use crate::filter::Filter;
+use crate::identity::User;
+use crate::negotiate::{self, BodyFormat, Form};
+use crate::registry::Resource;
+use crate::route::{Query, ResourceRoute};
+use crate::status::{self, ApiError};
+use crate::write::{DeleteOptions, Deletion, Target, UpdateKind};
+use crate::{list, patch, reviews, subresource, watch};
+
+/// A request for a resource, authenticated and authorised.
+pub(crate) struct Call {
+    pub(crate) core: Arc<Core>,
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) route: ResourceRoute,
+    /// Empty for kinds of the cluster and for requests over all namespaces.
+    pub(crate) namespace: String,
+    pub(crate) user: User,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) form: Form,
+    pub(crate) verb: &'static str,
+}
+
+impl Call {
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target {
+            resource: &self.resource,
+            namespace: &self.namespace,
+            user: &self.user,
+            dry_run: self.query.get("dryRun").is_some(),
+        }
+    }
+
+    /// Answers the request.
+    pub(crate) async fn answer(self, request: http::Request<RequestBody>) -> Result<Response<ResponseBody>, ApiError> {
+        if let Some(wanted) = self.query.get("dryRun")
+            && wanted != "All"
+        {
+            return Err(ApiError::bad_request(format!(
+                "dryRun: Unsupported value: {wanted:?}: supported values: \"All\""
+            )));
+        }
+        if let Some(name) = &self.route.subresource {
+            let Some(subresource) = self.resource.declaration.subresource(name) else {
+                return Err(ApiError::no_route());
+            };
+            return subresource::answer(self, *subresource, request).await;
+        }
+        if self.resource.declaration.verbs == Verbs::CreateOnly {
+            if self.verb != "create" {
+                return Err(ApiError::method_not_allowed());
+            }
+            return reviews::answer(&self, request.into_body()).await;
+        }
+        let name = self.route.name.clone();
+        match (self.verb, name) {
+            ("get", Some(name)) => list::get(&self, &name),
+            ("list", None) => list::list(&self).await,
+            ("watch", _) => watch::watch(&self).await,
+            ("create", None) => self.create(request.into_body()).await,
+            ("update", Some(name)) => self.update(&name, UpdateKind::Object, request.into_body()).await,
+            ("patch", Some(name)) => patch::patch(&self, &name, UpdateKind::Object, request.into_body()).await,
+            ("delete", Some(name)) => self.delete(&name, request.into_body()).await,
+            ("deletecollection", None) => self.delete_collection(request.into_body()).await,
+            _ => Err(ApiError::method_not_allowed()),
+        }
+    }
+
+    /// The object in the request's body, in the storage version.
+    async fn decode(&self, body: RequestBody, warnings: &mut Vec<String>) -> Result<Value, ApiError> {
+        let validation = FieldValidation::parse(&self.query)?;
+        let format = negotiate::body_format(&self.headers)?;
+        let bytes = body::read(&self.headers, body).await?;
+        decode::object(&self.resource, decode::parse(&bytes, format)?, validation, warnings)
+    }
+
+    async fn create(&self, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {
+        if self.resource.declaration.namespaced && self.namespace.is_empty() {
+            return Err(ApiError::method_not_allowed());
+        }
+        let mut warnings = Vec::new();
+        let object = self.decode(body, &mut warnings).await?;
+        warnings.extend(self.resource.declaration.strategy.warnings(&object));
+        let created = self.core.create(&self.target(), object).await?;
+        let bytes = encode::one(&self.resource, self.form, &created)?;
+        Ok(warn(body::json_bytes(StatusCode::CREATED, bytes), &warnings))
+    }
+
+    /// PUT of the object or its status.
+    pub(crate) async fn update(
+        &self,
+        name: &str,
+        kind: UpdateKind,
+        body: RequestBody,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let mut warnings = Vec::new();
+        let object = self.decode(body, &mut warnings).await?;
+        let declaration = self.resource.declaration;
+        warnings.extend(declaration.strategy.warnings(&object));
+        let absent = self.core.memory().get(&self.target().key_of(name)).is_none();
+        if absent && kind == UpdateKind::Object && declaration.strategy.allow_create_on_update() {
+            let created = self.core.create(&self.target(), object).await?;
+            let bytes = encode::one(&self.resource, self.form, &created)?;
+            return Ok(warn(body::json_bytes(StatusCode::CREATED, bytes), &warnings));
+        }
+        let written = self.core.update(&self.target(), name, kind, &mut |_| Ok(object.clone())).await?;
+        let bytes = encode::one(&self.resource, self.form, &written)?;
+        Ok(warn(body::json_bytes(StatusCode::OK, bytes), &warnings))
+    }
+
+    /// `DeleteOptions` may come in the body, where there is one.
+    async fn delete_options(&self, body: RequestBody) -> Result<DeleteOptions, ApiError> {
+        let bytes = body::read(&self.headers, body).await?;
+        if bytes.is_empty() {
+            return DeleteOptions::parse(&self.query, None);
+        }
+        let format = negotiate::body_format(&self.headers).unwrap_or(BodyFormat::Json);
+        DeleteOptions::parse(&self.query, Some(&decode::parse(&bytes, format)?.value))
+    }
+
+    async fn delete(&self, name: &str, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {
+        let options = self.delete_options(body).await?;
+        let target = Target { dry_run: options.dry_run, ..self.target() };
+        match self.core.delete(&target, name, &options).await? {
+            Deletion::Removed(object) => {
+                let uid = crate::object::text(&crate::write::parse(&object)?, "uid").to_owned();
+                Ok(body::json(StatusCode::OK, &status::deleted(&self.resource.subject(name), &uid)))
+            }
+            Deletion::Marked(object) => {
+                Ok(body::json_bytes(StatusCode::OK, encode::one(&self.resource, Form::Object, &object)?))
+            }
+        }
+    }
+
+    async fn delete_collection(&self, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {
+        let options = self.delete_options(body).await?;
+        let filter = Filter::parse(&self.resource, &self.namespace, &self.query)?;
+        let mut items = Vec::new();
+        for object in list::selected(&self.core, &self.resource, &filter) {
+            let target = Target { namespace: &object.key.namespace, dry_run: options.dry_run, ..self.target() };
+            match self.core.delete(&target, &object.key.name, &options).await {
+                Ok(Deletion::Removed(object) | Deletion::Marked(object)) => {
+                    items.push(encode::shown_value(&self.resource, &object)?);
+                }
+                // Somebody else was faster; it is gone, as was asked for.
+                Err(error) if error.code == StatusCode::NOT_FOUND => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let list = serde_json::json!({
+            "kind": self.resource.declaration.list_kind, "apiVersion": self.resource.api_version,
+            "metadata": {"resourceVersion": self.core.memory().revision().to_string()}, "items": items,
+        });
+        Ok(body::json(StatusCode::OK, &list))
+    }
+}
+
+/// Adds `Warning` headers (RFC 9110, code 299) that kubectl prints.
+pub(crate) fn warn(mut response: Response<ResponseBody>, warnings: &[String]) -> Response<ResponseBody> {
+    for warning in warnings {
+        let text: String = warning.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(http::header::WARNING, value);
+        }
+    }
+    response
+}
+
+/// Whether `method` may have been meant as a connection to a running pod.
+pub(crate) fn is_connect(subresource: Subresource, method: &Method) -> bool {
+    matches!(subresource, Subresource::Exec | Subresource::Attach | Subresource::PortForward)
+        && matches!(*method, Method::GET | Method::POST)
+}

@@ -1,0 +1,79 @@
+//! What all requests share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use minato_mvcc::Memory;
+use minato_pki::SigningKey;
+use minato_scope::Scope;
+use minato_store::Backend;
+
+use crate::openapi::Documents;
+use crate::rbac::Authorizer;
+use crate::registry::{Registry, Resource};
+use crate::reserve::{Reserve, ServiceRanges, Services};
+use crate::tunnel::Tunnel;
+
+/// The state behind every request; one per API server.
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) registry: Registry,
+    pub(crate) authorizer: Authorizer,
+    pub(crate) signer: Arc<SigningKey>,
+    pub(crate) issuer: String,
+    pub(crate) tunnel: Tunnel,
+    pub(crate) documents: Documents,
+    /// Running watches end with this.
+    pub(crate) scope: Scope,
+    reserves: HashMap<&'static str, Box<dyn Reserve>>,
+    ready: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let memory = parts.backend.memory();
+        let stored = memory.snapshot("core/services");
+        let stored = stored.iter().filter_map(|object| crate::write::parse(object).ok());
+        let services: Box<dyn Reserve> = Box::new(Services::new(parts.service_ranges, stored));
+        Self {
+            registry: Registry::new(minato_kinds::builtins()),
+            authorizer: Authorizer::new(memory.clone()),
+            signer: parts.signer,
+            issuer: parts.issuer,
+            tunnel: parts.tunnel,
+            documents: Documents::default(),
+            scope: parts.scope,
+            reserves: HashMap::from([("core/services", services)]),
+            ready: AtomicBool::new(false),
+            backend: parts.backend,
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        self.backend.memory()
+    }
+
+    /// Who gives out the values that objects of `resource` may not share.
+    pub(crate) fn reserve_of(&self, resource: &Resource) -> Option<&dyn Reserve> {
+        self.reserves.get(&*resource.storage).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.scope.is_cancelled()
+    }
+
+    pub(crate) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
+    }
+}
+
+/// What a [`Core`] is made of.
+pub(crate) struct Parts {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) signer: Arc<SigningKey>,
+    pub(crate) issuer: String,
+    pub(crate) tunnel: Tunnel,
+    pub(crate) service_ranges: ServiceRanges,
+    pub(crate) scope: Scope,
+}

@@ -1,0 +1,136 @@
+//! From a request's bytes to an object in the storage version: parsed, of the right kind, of the right shape.
+
+use minato_schema::{Conformed, Schema};
+use serde_json::{Map, Value};
+
+use crate::negotiate::BodyFormat;
+use crate::registry::Resource;
+use crate::route::Query;
+use crate::status::ApiError;
+
+/// The query parameter `fieldValidation`: what to do about unknown and duplicate fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl FieldValidation {
+    pub(crate) fn parse(query: &Query) -> Result<Self, ApiError> {
+        match query.get("fieldValidation") {
+            None | Some("Warn") => Ok(Self::Warn),
+            Some("Ignore") => Ok(Self::Ignore),
+            Some("Strict") => Ok(Self::Strict),
+            Some(other) => Err(ApiError::bad_request(format!(
+                "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+            ))),
+        }
+    }
+}
+
+/// A parsed body with the paths of the keys that it has twice.
+pub(crate) struct Parsed {
+    pub(crate) value: Value,
+    pub(crate) duplicates: Vec<String>,
+}
+
+/// Parses a body; it must be an object.
+pub(crate) fn parse(bytes: &[u8], format: BodyFormat) -> Result<Parsed, ApiError> {
+    let (value, duplicates) = match format {
+        BodyFormat::Json => minato_schema::parse_json(bytes)
+            .map_err(|error| ApiError::bad_request(format!("couldn't parse the body as JSON: {error}")))?,
+        BodyFormat::Yaml => {
+            let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not valid UTF-8"))?;
+            let value = serde_saphyr::from_str::<Value>(text).map_err(|error| {
+                let line = error.to_string();
+                ApiError::bad_request(format!("error converting YAML to JSON: {line}"))
+            })?;
+            (value, Vec::new())
+        }
+    };
+    if !value.is_object() {
+        return Err(ApiError::bad_request("the object provided is unrecognized (must be of type object)"));
+    }
+    Ok(Parsed { value, duplicates })
+}
+
+/// Checks `apiVersion` and `kind` of a body that must be `kind` in `api_version`; sets them where absent.
+pub(crate) fn check_kind(object: &mut Value, api_version: &str, kind: &str) -> Result<(), ApiError> {
+    let Value::Object(fields) = object else { return Ok(()) };
+    let found_version = fields.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let found_kind = fields.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if !found_kind.is_empty() && found_kind != kind {
+        return Err(ApiError::bad_request(format!(
+            "{found_kind} in version {:?} cannot be handled as a {kind}: converting (unknown) to ({kind}): unknown conversion",
+            found_version.rsplit('/').next().unwrap_or_default()
+        )));
+    }
+    if !found_version.is_empty() && found_version != api_version {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({found_version}) does not match the expected API version ({api_version})"
+        )));
+    }
+    fields.insert("apiVersion".to_owned(), api_version.into());
+    fields.insert("kind".to_owned(), kind.into());
+    Ok(())
+}
+
+/// Brings `object` to the shape of `schema`; complaints about unknown and duplicate fields become an error or
+/// warnings, as `validation` says.
+pub(crate) fn conform(
+    schema: Option<&Schema>,
+    object: &mut Value,
+    duplicates: &[String],
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<(), ApiError> {
+    let Conformed { unknown_fields } = match schema {
+        None => Conformed { unknown_fields: Vec::new() },
+        Some(schema) => minato_schema::conform(schema, object).map_err(|mismatch| {
+            let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+            let version = object.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+            let version = version.rsplit('/').next().unwrap_or_default();
+            ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {mismatch}"))
+        })?,
+    };
+    let complaints: Vec<String> = duplicates
+        .iter()
+        .map(|path| format!("duplicate field {path:?}"))
+        .chain(unknown_fields.iter().map(|path| format!("unknown field {path:?}")))
+        .collect();
+    match validation {
+        FieldValidation::Strict if !complaints.is_empty() => Err(ApiError::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
+            object.get("kind").and_then(Value::as_str).unwrap_or_default(),
+            object.get("apiVersion").and_then(Value::as_str).unwrap_or_default().rsplit('/').next().unwrap_or_default(),
+            object.get("kind").and_then(Value::as_str).unwrap_or_default(),
+            complaints.join(", "),
+        ))),
+        FieldValidation::Warn => {
+            warnings.extend(complaints);
+            Ok(())
+        }
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
+    }
+}
+
+/// Takes a parsed body of `resource` to its storage version.
+pub(crate) fn object(
+    resource: &Resource,
+    parsed: Parsed,
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<Value, ApiError> {
+    let Parsed { mut value, duplicates } = parsed;
+    check_kind(&mut value, &resource.api_version, resource.declaration.kind)?;
+    conform(resource.schema(), &mut value, &duplicates, validation, warnings)?;
+    resource.declaration.to_storage(&mut value);
+    if let Value::Object(fields) = &mut value {
+        let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+        if !metadata.is_object() {
+            *metadata = Value::Object(Map::new());
+        }
+    }
+    Ok(value)
+}

@@ -1,0 +1,178 @@
+//! Discovery: which groups, versions and resources are served, in the classic and the aggregated form (KEP-3352).
+
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use minato_kinds::Declaration;
+use serde_json::{Map, Value, json};
+
+use crate::body::{self, ResponseBody};
+use crate::registry::{Group, Registry, Resource, Version};
+use crate::status::ApiError;
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// Answers `/api`, `/apis` and what is below them, where `path` is one of these.
+pub(crate) fn answer(
+    registry: &Registry,
+    path: &str,
+    headers: &HeaderMap,
+) -> Option<Result<Response<ResponseBody>, ApiError>> {
+    let words: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let group = |name: &str| registry.groups().iter().find(|group| group.name == name);
+    let answer = match words.as_slice() {
+        ["api"] if wants_aggregated(headers) => {
+            Some(aggregated(registry.groups().iter().filter(|g| g.name.is_empty())))
+        }
+        ["apis"] if wants_aggregated(headers) => {
+            Some(aggregated(registry.groups().iter().filter(|g| !g.name.is_empty())))
+        }
+        ["api"] => Some(body::json(StatusCode::OK, &core_versions(registry))),
+        ["apis"] => {
+            let groups: Vec<Value> = registry.groups().iter().filter(|g| !g.name.is_empty()).map(group_value).collect();
+            Some(body::json(StatusCode::OK, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})))
+        }
+        ["apis", name] => group(name).filter(|group| !group.name.is_empty()).map(|group| {
+            let mut value = group_value(group);
+            value["kind"] = "APIGroup".into();
+            value["apiVersion"] = "v1".into();
+            body::json(StatusCode::OK, &value)
+        }),
+        ["api", version] => group("").and_then(|group| resources(group, version)),
+        ["apis", name, version] => group(name).and_then(|group| resources(group, version)),
+        _ => return None,
+    };
+    Some(answer.ok_or_else(ApiError::no_route))
+}
+
+fn wants_aggregated(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|range| {
+        let parts: Vec<&str> = range.split(';').map(str::trim).collect();
+        parts.first() == Some(&"application/json")
+            && parts.contains(&"g=apidiscovery.k8s.io")
+            && parts.contains(&"v=v2")
+            && parts.contains(&"as=APIGroupDiscoveryList")
+    })
+}
+
+fn core_versions(registry: &Registry) -> Value {
+    let versions = registry.groups().iter().filter(|group| group.name.is_empty()).flat_map(|group| &group.versions);
+    let versions: Vec<&str> = versions.map(|version| version.name).collect();
+    json!({"kind": "APIVersions", "versions": versions,
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}]})
+}
+
+fn group_value(group: &Group) -> Value {
+    let versions: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|version| json!({"groupVersion": format!("{}/{}", group.name, version.name), "version": version.name}))
+        .collect();
+    json!({"name": group.name, "versions": versions, "preferredVersion": versions.first()})
+}
+
+fn resources(group: &Group, version: &str) -> Option<Response<ResponseBody>> {
+    let version = group.versions.iter().find(|have| have.name == version)?;
+    let group_version =
+        if group.name.is_empty() { version.name.to_owned() } else { format!("{}/{}", group.name, version.name) };
+    let resources: Vec<Value> = version.resources.iter().flat_map(|resource| classic(resource)).collect();
+    let list = json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources,
+    });
+    Some(body::json(StatusCode::OK, &list))
+}
+
+/// A resource and its subresources as `APIResource`s.
+fn classic(resource: &Resource) -> Vec<Value> {
+    let declaration = resource.declaration;
+    let mut value = json!({
+        "name": declaration.resource, "singularName": declaration.singular, "namespaced": declaration.namespaced,
+        "kind": declaration.kind, "verbs": declaration.verbs.names(),
+    });
+    add_names(&mut value, declaration);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("storageVersionHash".to_owned(), version_hash(declaration).into());
+    }
+    let mut all = vec![value];
+    for subresource in declaration.subresources {
+        let (group, version, kind) = subresource.body().unwrap_or(("", "", declaration.kind));
+        let mut value = json!({
+            "name": format!("{}/{}", declaration.resource, subresource.name()), "singularName": "",
+            "namespaced": declaration.namespaced, "kind": kind, "verbs": subresource.verbs(),
+        });
+        if !version.is_empty() {
+            value["version"] = version.into();
+            if !group.is_empty() {
+                value["group"] = group.into();
+            }
+        }
+        all.push(value);
+    }
+    all
+}
+
+fn add_names(value: &mut Value, declaration: &Declaration) {
+    if !declaration.short_names.is_empty() {
+        value["shortNames"] = json!(declaration.short_names);
+    }
+    if !declaration.categories.is_empty() {
+        value["categories"] = json!(declaration.categories);
+    }
+}
+
+/// Changes when the stored version does: clients only compare it.
+fn version_hash(declaration: &Declaration) -> String {
+    use base64::Engine as _;
+    use std::hash::{Hash as _, Hasher as _};
+    let mut hasher = std::hash::DefaultHasher::new();
+    (declaration.storage, declaration.storage_api_version, declaration.kind).hash(&mut hasher);
+    base64::engine::general_purpose::STANDARD.encode(hasher.finish().to_be_bytes())
+}
+
+fn aggregated<'a>(groups: impl Iterator<Item = &'a Group>) -> Response<ResponseBody> {
+    let items: Vec<Value> = groups
+        .map(|group| {
+            let versions: Vec<Value> =
+                group.versions.iter().map(|version| aggregated_version(group, version)).collect();
+            let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": group.name}) };
+            json!({"metadata": metadata, "versions": versions})
+        })
+        .collect();
+    let list = json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
+    });
+    let mut response = body::json(StatusCode::OK, &list);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+fn aggregated_version(group: &Group, version: &Version) -> Value {
+    let resources: Vec<Value> = version.resources.iter().map(|resource| aggregated_resource(group, resource)).collect();
+    json!({"version": version.name, "resources": resources, "freshness": "Current"})
+}
+
+fn aggregated_resource(group: &Group, resource: &Resource) -> Value {
+    let declaration = resource.declaration;
+    let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+    let subresources: Vec<Value> = declaration
+        .subresources
+        .iter()
+        .map(|subresource| {
+            let (g, v, k) = subresource.body().unwrap_or((group.name, resource.version, declaration.kind));
+            json!({"subresource": subresource.name(), "responseKind": kind(g, v, k), "verbs": subresource.verbs()})
+        })
+        .collect();
+    let mut value = Map::from_iter([
+        ("resource".to_owned(), Value::from(declaration.resource)),
+        ("responseKind".to_owned(), kind(group.name, resource.version, declaration.kind)),
+        ("scope".to_owned(), if declaration.namespaced { "Namespaced" } else { "Cluster" }.into()),
+        ("singularResource".to_owned(), declaration.singular.into()),
+        ("verbs".to_owned(), json!(declaration.verbs.names())),
+    ]);
+    if !subresources.is_empty() {
+        value.insert("subresources".to_owned(), subresources.into());
+    }
+    let mut value = Value::Object(value);
+    add_names(&mut value, declaration);
+    value
+}

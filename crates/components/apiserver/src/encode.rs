@@ -1,0 +1,184 @@
+//! The forms in which stored objects are sent: their own bytes where possible, a table or metadata where asked.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use minato_mvcc::{Event, EventKind, Object};
+use serde_json::{Map, Value, json};
+
+use crate::negotiate::{Form, IncludeObject};
+use crate::registry::Resource;
+use crate::status::ApiError;
+use crate::write::parse;
+
+/// The annotation of the bookmark that ends a watch's initial events (KEP-3157).
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// One object in the form asked for.
+pub(crate) fn one(resource: &Resource, form: Form, object: &Object) -> Result<Bytes, ApiError> {
+    match form {
+        Form::Object => shown(resource, object),
+        Form::Metadata => Ok(Bytes::from(partial(&parse(object)?).to_string())),
+        Form::Table(include) => {
+            let object = parse(object)?;
+            let version = crate::object::text(&object, "resourceVersion").to_owned();
+            let metadata = json!({"resourceVersion": version});
+            let rows = vec![row(resource, &object, include, Timestamp::now())];
+            Ok(Bytes::from(table(resource, metadata, rows, true).to_string()))
+        }
+    }
+}
+
+/// The JSON of an object in the version asked for: its stored bytes where that is the stored version.
+pub(crate) fn shown(resource: &Resource, object: &Object) -> Result<Bytes, ApiError> {
+    if resource.shows_stored() {
+        return Ok(object.value.clone());
+    }
+    Ok(Bytes::from(shown_value(resource, object)?.to_string()))
+}
+
+/// An object as a value in the version asked for.
+pub(crate) fn shown_value(resource: &Resource, object: &Object) -> Result<Value, ApiError> {
+    let mut value = parse(object)?;
+    if !resource.shows_stored() {
+        resource.declaration.to_version(&mut value, &resource.api_version);
+    }
+    value["kind"] = resource.declaration.kind.into();
+    Ok(value)
+}
+
+/// A list's `metadata`.
+pub(crate) struct ListMetadata {
+    pub(crate) resource_version: String,
+    pub(crate) next: Option<String>,
+    pub(crate) remaining: Option<usize>,
+}
+
+impl ListMetadata {
+    pub(crate) fn to_value(&self) -> Value {
+        let mut metadata = Map::new();
+        metadata.insert("resourceVersion".to_owned(), self.resource_version.as_str().into());
+        if let Some(next) = &self.next {
+            metadata.insert("continue".to_owned(), next.as_str().into());
+        }
+        if let Some(remaining) = self.remaining {
+            metadata.insert("remainingItemCount".to_owned(), remaining.into());
+        }
+        Value::Object(metadata)
+    }
+}
+
+/// `meta.k8s.io/v1 PartialObjectMetadata` of an object.
+pub(crate) fn partial(object: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+/// A row of a table.
+pub(crate) fn row(resource: &Resource, object: &Value, include: IncludeObject, now: Timestamp) -> Value {
+    let cells = (resource.printer().cells)(object, now);
+    let mut row = Map::new();
+    row.insert("cells".to_owned(), cells.into());
+    match include {
+        IncludeObject::None => {}
+        IncludeObject::Metadata => {
+            row.insert("object".to_owned(), partial(object));
+        }
+        IncludeObject::Object => {
+            row.insert("object".to_owned(), object.clone());
+        }
+    }
+    Value::Object(row)
+}
+
+/// `meta.k8s.io/v1 Table`.
+pub(crate) fn table(resource: &Resource, metadata: Value, rows: Vec<Value>, with_columns: bool) -> Value {
+    let columns: Vec<Value> = if with_columns {
+        let columns = resource.printer().columns.iter();
+        columns
+            .map(|column| {
+                json!({"name": column.name, "type": column.kind, "format": column.format,
+                    "description": column.description, "priority": column.priority})
+            })
+            .collect()
+    } else {
+        Vec::new()
+    };
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+        "columnDefinitions": columns, "rows": rows})
+}
+
+/// Writes the lines of one watch.
+pub(crate) struct WatchEncoder {
+    form: Form,
+    columns_sent: bool,
+}
+
+impl WatchEncoder {
+    pub(crate) fn new(form: Form) -> Self {
+        Self { form, columns_sent: false }
+    }
+
+    /// The line for `event` as it is.
+    pub(crate) fn event(&mut self, resource: &Resource, event: &Event) -> Result<Bytes, ApiError> {
+        if self.form == Form::Object && resource.shows_stored() {
+            return Ok(event.frame());
+        }
+        self.object(resource, event.kind, &event.object)
+    }
+
+    /// The line for an object that is reported as `kind`.
+    pub(crate) fn object(&mut self, resource: &Resource, kind: EventKind, object: &Object) -> Result<Bytes, ApiError> {
+        if self.form == Form::Object && resource.shows_stored() {
+            return Ok(Event::frame_as(kind, object));
+        }
+        Ok(self.line(resource, kind.as_str(), &shown_value(resource, object)?))
+    }
+
+    /// The line for an object that left the watcher's selection: its last matching state, with the time of the change.
+    pub(crate) fn left(&mut self, resource: &Resource, event: &Event, previous: &Object) -> Result<Bytes, ApiError> {
+        let mut value = shown_value(resource, previous)?;
+        value["metadata"]["resourceVersion"] = event.revision.to_string().into();
+        Ok(self.line(resource, EventKind::Deleted.as_str(), &value))
+    }
+
+    /// A line that only tells how far the watch has come.
+    pub(crate) fn bookmark(&mut self, resource: &Resource, revision: u64, initial_events_end: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if initial_events_end {
+            metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
+        }
+        let object = json!({
+            "kind": resource.declaration.kind, "apiVersion": resource.api_version, "metadata": metadata,
+        });
+        let object = match self.form {
+            Form::Object => object,
+            Form::Metadata => partial(&object),
+            Form::Table(_) => {
+                let with_columns = !std::mem::replace(&mut self.columns_sent, true);
+                table(resource, json!({"resourceVersion": revision.to_string()}), Vec::new(), with_columns)
+            }
+        };
+        line("BOOKMARK", &object)
+    }
+
+    fn line(&mut self, resource: &Resource, kind: &str, object: &Value) -> Bytes {
+        match self.form {
+            Form::Object => line(kind, object),
+            Form::Metadata => line(kind, &partial(object)),
+            Form::Table(include) => {
+                let with_columns = !std::mem::replace(&mut self.columns_sent, true);
+                let version = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+                let rows = vec![row(resource, object, include, Timestamp::now())];
+                line(kind, &table(resource, version, rows, with_columns))
+            }
+        }
+    }
+}
+
+/// The line that ends a watch with an error.
+pub(crate) fn error_line(error: &ApiError) -> Bytes {
+    line("ERROR", &error.to_status())
+}
+
+fn line(kind: &str, object: &Value) -> Bytes {
+    Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
+}

@@ -1,0 +1,105 @@
+//! Selectors over what the store keeps beside each object.
+
+use minato_mvcc::{Interest, Object};
+use minato_select::{FieldOperator, FieldSelector, LabelSelector};
+
+use crate::registry::Resource;
+use crate::route::Query;
+use crate::status::ApiError;
+
+/// Which objects a list, a watch or a collection's deletion is about.
+#[derive(Clone, Debug)]
+pub(crate) struct Filter {
+    /// Empty for all namespaces, and for kinds of the cluster.
+    pub(crate) namespace: String,
+    labels: LabelSelector,
+    fields: FieldSelector,
+    /// Paths of `fields` as the store knows them, in the order of the requirements.
+    stored: Vec<&'static str>,
+}
+
+impl Filter {
+    /// Reads `labelSelector` and `fieldSelector`.
+    pub(crate) fn parse(resource: &Resource, namespace: &str, query: &Query) -> Result<Self, ApiError> {
+        let labels = match query.get("labelSelector") {
+            None => LabelSelector::everything(),
+            Some(text) => LabelSelector::parse(text).map_err(|error| ApiError::bad_request(error.to_string()))?,
+        };
+        let fields = match query.get("fieldSelector") {
+            None => FieldSelector::everything(),
+            Some(text) => FieldSelector::parse(text).map_err(|error| ApiError::bad_request(error.to_string()))?,
+        };
+        Self::new(resource, namespace, labels, fields)
+    }
+
+    /// The one object `name`.
+    pub(crate) fn one(resource: &Resource, namespace: &str, name: &str) -> Result<Self, ApiError> {
+        let fields = FieldSelector::parse(&format!("metadata.name={name}"))
+            .map_err(|error| ApiError::bad_request(error.to_string()))?;
+        Self::new(resource, namespace, LabelSelector::everything(), fields)
+    }
+
+    fn new(
+        resource: &Resource,
+        namespace: &str,
+        labels: LabelSelector,
+        fields: FieldSelector,
+    ) -> Result<Self, ApiError> {
+        let stored = fields
+            .requirements()
+            .iter()
+            .map(|requirement| {
+                resource
+                    .declaration
+                    .stored_field(&requirement.path)
+                    .ok_or_else(|| ApiError::bad_request(format!("field label not supported: {}", requirement.path)))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { namespace: namespace.to_owned(), labels, fields, stored })
+    }
+
+    pub(crate) fn selects_all(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_everything()
+    }
+
+    /// Whether `object` is in the namespace and matches both selectors.
+    pub(crate) fn matches(&self, object: &Object) -> bool {
+        (self.namespace.is_empty() || *object.key.namespace == *self.namespace)
+            && self.labels.matches(|key| object.attributes.label(key))
+            && self.fields.requirements().iter().zip(&self.stored).all(|(requirement, path)| {
+                let value = match *path {
+                    "metadata.name" => &*object.key.name,
+                    "metadata.namespace" => &*object.key.namespace,
+                    path => object.attributes.field(path).unwrap_or_default(),
+                };
+                match requirement.operator {
+                    FieldOperator::Equals => value == requirement.value,
+                    FieldOperator::NotEquals => value != requirement.value,
+                }
+            })
+    }
+
+    /// The one name that can match, where the selector gives it.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.fields.required_value("metadata.name")
+    }
+
+    /// What a watcher with this filter need be woken for.
+    pub(crate) fn interest(&self) -> Interest {
+        if let Some(name) = self.name()
+            && !self.namespace.is_empty()
+        {
+            return Interest::Object { namespace: self.namespace.as_str().into(), name: name.into() };
+        }
+        let equal = self.fields.requirements().iter().zip(&self.stored).find(|(requirement, path)| {
+            requirement.operator == FieldOperator::Equals && !path.starts_with("metadata.")
+        });
+        match equal {
+            Some((requirement, path)) => {
+                Interest::Field { path: (*path).into(), value: requirement.value.as_str().into() }
+            }
+            None if self.namespace.is_empty() => Interest::All,
+            None => Interest::Namespace(self.namespace.as_str().into()),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! PATCH: JSON patch, merge patch and strategic merge patch, applied to the version that the client sees.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use crate::body::{self, RequestBody, ResponseBody};
+use crate::call::{Call, warn};
+use crate::decode::{self, FieldValidation, Parsed};
+use crate::encode;
+use crate::negotiate::{self, BodyFormat};
+use crate::status::ApiError;
+use crate::write::UpdateKind;
+
+const OFFERED: &str =
+    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+
+/// A patch's form, by its media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PatchType {
+    Json,
+    Merge,
+    Strategic,
+}
+
+impl PatchType {
+    pub(crate) fn of(call: &Call) -> Result<Self, ApiError> {
+        match negotiate::media_type(&call.headers) {
+            "application/json-patch+json" => Ok(Self::Json),
+            "application/merge-patch+json" => Ok(Self::Merge),
+            "application/strategic-merge-patch+json" => Ok(Self::Strategic),
+            other => Err(ApiError::unsupported_media_type(other, OFFERED)),
+        }
+    }
+}
+
+/// A patch that parses.
+pub(crate) enum Patch {
+    Json(Bytes),
+    Merge(Value),
+    Strategic(Value),
+}
+
+impl Patch {
+    pub(crate) async fn read(call: &Call, body: RequestBody) -> Result<Self, ApiError> {
+        let kind = PatchType::of(call)?;
+        let bytes = body::read(&call.headers, body).await?;
+        Ok(match kind {
+            PatchType::Json => Self::Json(bytes),
+            PatchType::Merge => Self::Merge(decode::parse(&bytes, BodyFormat::Json)?.value),
+            PatchType::Strategic => Self::Strategic(decode::parse(&bytes, BodyFormat::Json)?.value),
+        })
+    }
+
+    /// Applies the patch to `object`; `schema` says how lists merge.
+    pub(crate) fn apply(&self, object: &mut Value, schema: Option<&minato_schema::Schema>) -> Result<(), ApiError> {
+        let refused = |error: minato_patch::PatchError| match error.code() {
+            422 => ApiError::unprocessable(error.to_string()),
+            _ => ApiError::bad_request(error.to_string()),
+        };
+        match (self, schema) {
+            (Self::Json(bytes), _) => minato_patch::json_patch(object, bytes).map_err(refused),
+            (Self::Merge(patch), _) => {
+                minato_patch::merge_patch(object, patch.clone());
+                Ok(())
+            }
+            (Self::Strategic(patch), Some(schema)) => {
+                minato_patch::strategic_merge_patch(object, patch.clone(), schema).map_err(refused)
+            }
+            (Self::Strategic(_), None) => Err(ApiError::unsupported_media_type(
+                "application/strategic-merge-patch+json",
+                "application/json-patch+json, application/merge-patch+json",
+            )),
+        }
+    }
+}
+
+/// PATCH of the object or its status.
+pub(crate) async fn patch(
+    call: &Call,
+    name: &str,
+    kind: UpdateKind,
+    body: RequestBody,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let validation = FieldValidation::parse(&call.query)?;
+    let patch = Patch::read(call, body).await?;
+    let resource = &call.resource;
+    let mut warnings = Vec::new();
+    let mut change = |old: &Value| {
+        let mut object = old.clone();
+        if !resource.shows_stored() {
+            resource.declaration.to_version(&mut object, &resource.api_version);
+        }
+        patch.apply(&mut object, resource.schema())?;
+        warnings.clear();
+        decode::object(resource, Parsed { value: object, duplicates: Vec::new() }, validation, &mut warnings)
+    };
+    let written = call.core.update(&call.target(), name, kind, &mut change).await?;
+    let bytes = encode::one(resource, call.form, &written)?;
+    Ok(warn(body::json_bytes(StatusCode::OK, bytes), &warnings))
+}

@@ -1,0 +1,110 @@
+//! Putting the parts together, and serving.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use minato_http::Limits;
+use minato_mvcc::Attributes;
+use minato_pki::SigningKey;
+use minato_scope::Scope;
+use minato_store::Backend;
+use rustls::{ClientConfig, ServerConfig};
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::bootstrap::Advertised;
+use crate::config::{Config, ConfigError, service_addresses};
+use crate::core::{Core, Parts};
+use crate::identity::User;
+use crate::reserve::ServiceRanges;
+use crate::service::ApiService;
+use crate::status::ApiError;
+use crate::tunnel::Tunnel;
+
+/// Why an API server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What every cluster has could not be made.
+    #[error("failed to create the cluster's own objects")]
+    Bootstrap(#[source] ApiError),
+}
+
+/// An API server over a store.
+#[derive(Clone)]
+pub struct ApiServer {
+    core: Arc<Core>,
+    advertised: Advertised,
+    bootstrapped: Arc<AtomicBool>,
+}
+
+impl ApiServer {
+    /// An API server whose state is in `backend`; `kubelet_tls` proves to kubelets that it is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn build(
+        config: &Config,
+        backend: Arc<dyn Backend>,
+        signer: Arc<SigningKey>,
+        kubelet_tls: Arc<ClientConfig>,
+        scope: Scope,
+    ) -> Result<Self, ConfigError> {
+        let addresses = service_addresses(&config.service_cidr)?;
+        let core = Core::new(Parts {
+            backend,
+            signer,
+            issuer: config.issuer.clone(),
+            tunnel: Tunnel::new(kubelet_tls),
+            service_ranges: ServiceRanges {
+                addresses,
+                cidr: config.service_cidr.clone(),
+                node_ports: config.service_node_ports.clone(),
+            },
+            scope,
+        });
+        let advertised =
+            Advertised { service_address: addresses.0, address: config.advertise_address, port: config.port };
+        Ok(Self { core: Arc::new(core), advertised, bootstrapped: Arc::default() })
+    }
+
+    /// The service for requests that come over a network, each with its own credentials.
+    #[must_use]
+    pub fn service(&self) -> ApiService {
+        ApiService { core: Arc::clone(&self.core), user: None }
+    }
+
+    /// The service for requests of `user` from within this process.
+    #[must_use]
+    pub fn service_as(&self, user: User) -> ApiService {
+        ApiService { core: Arc::clone(&self.core), user: Some(user) }
+    }
+
+    /// Makes what every cluster has; from then on the server says that it is ready.
+    ///
+    /// # Errors
+    /// [`StartError::Bootstrap`].
+    pub async fn bootstrap(&self) -> Result<(), StartError> {
+        if !self.bootstrapped.swap(true, Ordering::AcqRel) {
+            self.core.bootstrap(&self.advertised).await.map_err(StartError::Bootstrap)?;
+            self.core.set_ready();
+        }
+        Ok(())
+    }
+
+    /// Serves `listener` until `scope` is cancelled.
+    pub async fn serve(&self, listener: TcpListener, tls: Arc<ServerConfig>, scope: Scope) {
+        minato_http::serve(listener, tls, self.service(), Limits::default(), scope).await;
+    }
+}
+
+/// What selectors look at in a stored object of `storage`: for the store to recover by.
+#[must_use]
+pub fn attributes_of(storage: &str, bytes: &[u8]) -> Attributes {
+    match (minato_kinds::by_storage(storage), serde_json::from_slice::<Value>(bytes)) {
+        (Some(declaration), Ok(object)) => crate::object::attributes(declaration, &object),
+        _ => Attributes::new([], []),
+    }
+}

@@ -1,0 +1,110 @@
+//! `scale`: the number of replicas as an `autoscaling/v1` Scale, the same for every kind that has one.
+
+use http::{Response, StatusCode};
+use minato_kinds::ScalePaths;
+use minato_select::LabelSelector;
+use serde_json::{Value, json};
+
+use super::body_of;
+use crate::body::{self, RequestBody, ResponseBody};
+use crate::call::Call;
+use crate::decode;
+use crate::patch::Patch;
+use crate::status::ApiError;
+use crate::write::{UpdateKind, parse};
+
+const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
+
+pub(super) async fn answer(
+    call: &Call,
+    name: &str,
+    paths: ScalePaths,
+    body: RequestBody,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let shown = match call.verb {
+        "get" => {
+            let key = call.target().key_of(name);
+            parse(&*call.core.memory().get(&key).ok_or_else(|| call.resource.not_found(name))?)?
+        }
+        "update" => {
+            let scale = body_of(call, body, SCALE).await?;
+            write(call, name, paths, &mut |_| Ok(scale.clone())).await?
+        }
+        _ => {
+            let patch = Patch::read(call, body).await?;
+            let mut change = |old: &Value| {
+                let mut scale = of(old, paths);
+                patch.apply(&mut scale, minato_schema::builtin(SCALE.0, SCALE.1, SCALE.2))?;
+                decode::check_kind(&mut scale, "autoscaling/v1", "Scale")?;
+                Ok(scale)
+            };
+            write(call, name, paths, &mut change).await?
+        }
+    };
+    Ok(body::json(StatusCode::OK, &of(&shown, paths)))
+}
+
+async fn write(
+    call: &Call,
+    name: &str,
+    paths: ScalePaths,
+    scale: &mut (dyn FnMut(&Value) -> Result<Value, ApiError> + Send),
+) -> Result<Value, ApiError> {
+    let mut change = |old: &Value| {
+        let scale = scale(old)?;
+        let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+        if replicas < 0 {
+            let error = minato_kinds::FieldError {
+                path: minato_kinds::FieldPath::new("spec.replicas"),
+                kind: minato_kinds::FieldErrorKind::Invalid,
+                value: replicas.into(),
+                detail: "must be greater than or equal to 0".to_owned(),
+            };
+            let subject = crate::status::Subject { group: SCALE.0, resource: SCALE.2, name };
+            return Err(ApiError::invalid(&subject, &[error]));
+        }
+        let mut new = old.clone();
+        set(&mut new, paths.spec_replicas, replicas.into());
+        new["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
+        Ok(new)
+    };
+    let written = call.core.update(&call.target(), name, UpdateKind::Object, &mut change).await?;
+    parse(&written)
+}
+
+/// The Scale that describes `object`.
+fn of(object: &Value, paths: ScalePaths) -> Value {
+    let metadata = &object["metadata"];
+    let kept = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"];
+    let metadata: serde_json::Map<String, Value> = kept
+        .iter()
+        .filter(|key| !metadata[**key].is_null())
+        .map(|key| ((*key).to_owned(), metadata[*key].clone()))
+        .collect();
+    let selector = at(object, paths.label_selector);
+    let parsed = match selector {
+        Value::Object(map) if map.values().all(Value::is_string) && !map.is_empty() => {
+            LabelSelector::from_object(&json!({"matchLabels": selector})).ok()
+        }
+        Value::Object(_) => LabelSelector::from_object(selector).ok(),
+        _ => None,
+    };
+    let mut status = json!({"replicas": at(object, paths.status_replicas).as_i64().unwrap_or(0)});
+    if let Some(selector) = parsed {
+        status["selector"] = selector.to_string().into();
+    }
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": at(object, paths.spec_replicas).as_i64().unwrap_or(0)}, "status": status,
+    })
+}
+
+/// The value at a path such as `.spec.replicas`.
+fn at<'a>(object: &'a Value, path: &str) -> &'a Value {
+    path.split('.').filter(|part| !part.is_empty()).fold(object, |value, part| &value[part])
+}
+
+fn set(object: &mut Value, path: &str, value: Value) {
+    let place = path.split('.').filter(|part| !part.is_empty()).fold(object, |value, part| &mut value[part]);
+    *place = value;
+}

@@ -1,0 +1,202 @@
+//! Watches: a cursor into the store's log, filtered and written out, at the reader's pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use minato_http::BoxError;
+use minato_mvcc::{Cursor, Event, EventKind, Object, Revision};
+use minato_scope::Scope;
+use tokio::time::Instant;
+
+use crate::body::{self, ResponseBody};
+use crate::call::Call;
+use crate::encode::{WatchEncoder, error_line};
+use crate::filter::Filter;
+use crate::list::revision;
+use crate::registry::Resource;
+use crate::status::ApiError;
+
+/// How often an idle watcher that asked for bookmarks is told how far it has come.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a watch lasts that sets no limit: at least this, at most twice, so that they do not all end at once.
+const WATCH_MIN: Duration = Duration::from_secs(30 * 60);
+/// How much is put together before it is sent.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// One watch that is being served.
+struct Watch {
+    resource: Arc<Resource>,
+    filter: Filter,
+    encoder: WatchEncoder,
+    initial: std::vec::IntoIter<Arc<Object>>,
+    /// The bookmark that ends the initial events is still to be sent.
+    end_initial_at: Option<Revision>,
+    cursor: Cursor,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    scope: Scope,
+    ended: bool,
+}
+
+/// GET of a collection with `watch=true`.
+pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiError> {
+    let filter = match &call.route.name {
+        None => Filter::parse(&call.resource, &call.namespace, &call.query)?,
+        Some(name) => Filter::one(&call.resource, &call.namespace, name)?,
+    };
+    let query = &call.query;
+    let bookmarks = query.flag("allowWatchBookmarks");
+    let from = query.get("resourceVersion").map_or(Ok(Revision(0)), revision)?;
+    let send_initial = query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents"));
+    let matching = query.get("resourceVersionMatch");
+    match (send_initial, matching) {
+        (None, Some(_)) => {
+            return Err(invalid_option(
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ));
+        }
+        (Some(_), found) if found != Some("NotOlderThan") => {
+            return Err(invalid_option("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+        }
+        (Some(true), _) if !bookmarks => {
+            return Err(invalid_option("sendInitialEvents requires allowWatchBookmarks to be true"));
+        }
+        _ => {}
+    }
+    call.core.wait_for(from).await?;
+    let memory = call.core.memory();
+    let storage = &call.resource.storage;
+    // Without a version, or with 0, a watch begins with what is there (upstream's "any").
+    let with_initial = send_initial.unwrap_or(from.0 == 0);
+    let (initial, start) = if with_initial {
+        let snapshot = memory.snapshot(storage);
+        let initial: Vec<_> = snapshot.iter().filter(|object| filter.matches(object)).cloned().collect();
+        (initial, snapshot.revision())
+    } else if from.0 == 0 {
+        (Vec::new(), memory.revision())
+    } else {
+        (Vec::new(), from)
+    };
+    let cursor = memory
+        .subscribe_to(storage, start, &filter.interest())
+        .map_err(|compacted| ApiError::expired(format!("too old resource version: {from} ({})", compacted.oldest)))?;
+    let now = Instant::now();
+    let seconds = query.get("timeoutSeconds").and_then(|text| text.parse::<u64>().ok()).filter(|s| *s > 0);
+    let lasts = seconds.map_or_else(|| WATCH_MIN + spread(WATCH_MIN), |s| Duration::from_secs(s.min(86_400)));
+    let watch = Watch {
+        resource: Arc::clone(&call.resource),
+        filter,
+        encoder: WatchEncoder::new(call.form),
+        initial: initial.into_iter(),
+        end_initial_at: (send_initial == Some(true)).then_some(start),
+        cursor,
+        bookmarks,
+        next_bookmark: now + BOOKMARK_INTERVAL,
+        deadline: now + lasts,
+        scope: call.core.scope.clone(),
+        ended: false,
+    };
+    let lines = futures::stream::unfold(watch, |mut watch| async move {
+        let chunk = watch.chunk().await?;
+        Some((Ok::<Bytes, BoxError>(chunk), watch))
+    });
+    Ok(body::json_chunks(lines))
+}
+
+fn invalid_option(message: &str) -> ApiError {
+    ApiError::unprocessable(format!("ListOptions.meta.k8s.io \"\" is invalid: {message}"))
+}
+
+/// A part of `span`, different each time.
+fn spread(span: Duration) -> Duration {
+    span.mul_f64(f64::from(uuid::Uuid::new_v4().as_u128() as u16) / f64::from(u16::MAX))
+}
+
+impl Watch {
+    /// The next bytes to send; `None` ends the watch.
+    async fn chunk(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        let chunk = self.lines().await;
+        match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                self.ended = true;
+                Some(error_line(&error))
+            }
+        }
+    }
+
+    async fn lines(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let mut chunk = BytesMut::new();
+        for object in self.initial.by_ref() {
+            chunk.extend_from_slice(&self.encoder.object(&self.resource, EventKind::Created, &object)?);
+            if chunk.len() >= CHUNK_BYTES {
+                return Ok(Some(chunk.freeze()));
+            }
+        }
+        if let Some(start) = self.end_initial_at.take() {
+            chunk.extend_from_slice(&self.encoder.bookmark(&self.resource, start.0, true));
+        }
+        if !chunk.is_empty() {
+            return Ok(Some(chunk.freeze()));
+        }
+        loop {
+            let batch = tokio::select! {
+                biased;
+                batch = self.cursor.next() => Some(batch.map_err(|compacted| {
+                    ApiError::expired(format!("too old resource version: {} ({})", self.cursor_revision(), compacted.oldest))
+                })?),
+                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => None,
+                () = tokio::time::sleep_until(self.deadline) => return Ok(None),
+                () = self.scope.cancelled() => return Ok(None),
+            };
+            match batch {
+                Some(batch) => {
+                    for event in &*batch {
+                        if let Some(line) = self.line(event)? {
+                            // A single event is sent as the store has it, without a copy.
+                            if batch.len() == 1 {
+                                return Ok(Some(line));
+                            }
+                            chunk.extend_from_slice(&line);
+                        }
+                    }
+                }
+                None => {
+                    self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+                    let seen = self.cursor.revision();
+                    chunk.extend_from_slice(&self.encoder.bookmark(&self.resource, seen.0, false));
+                }
+            }
+            if !chunk.is_empty() {
+                return Ok(Some(chunk.freeze()));
+            }
+        }
+    }
+
+    fn cursor_revision(&self) -> Revision {
+        self.cursor.revision()
+    }
+
+    /// What the watcher is told of `event`, if anything: an object may enter or leave its selection.
+    fn line(&mut self, event: &Event) -> Result<Option<Bytes>, ApiError> {
+        let before = event.previous.as_ref().filter(|previous| self.filter.matches(previous));
+        let after = event.kind != EventKind::Deleted && self.filter.matches(&event.object);
+        let resource = &self.resource;
+        Ok(match (before, after) {
+            (None, false) => None,
+            (None, true) if event.kind == EventKind::Modified => {
+                Some(self.encoder.object(resource, EventKind::Created, &event.object)?)
+            }
+            (Some(previous), false) if event.kind == EventKind::Modified => {
+                Some(self.encoder.left(resource, event, previous)?)
+            }
+            _ => Some(self.encoder.event(resource, event)?),
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! The write path that every kind goes through: create, update and delete, as `registry/rest` defines them.
+//!
+//! ```text
+//! create  default → admit → prepare → validate → reserve → commit
+//! update  read → change → default → prepare → (nothing changed?) → admit → validate → reserve → commit, or again
+//! delete  read → preconditions → grace, finalizers → commit of the mark, or of the removal, or again
+//! ```
+//!
+//! Nothing is changed before everything was checked; a commit is one transaction against the revision that was read,
+//! so two writers never overwrite each other unseen.
+
+mod create;
+mod delete;
+mod update;
+
+use std::sync::Arc;
+
+use minato_mvcc::{Expected, Key, Object, Operation, Revision, Transaction};
+use minato_store::CommitError;
+use serde_json::Value;
+
+pub(crate) use delete::{DeleteOptions, Deletion};
+pub(crate) use update::UpdateKind;
+
+use crate::core::Core;
+use crate::identity::User;
+use crate::object;
+use crate::registry::Resource;
+use crate::status::ApiError;
+use crate::template::template;
+
+/// How often a write that lost a race is tried again with what the winner wrote.
+const ATTEMPTS_MAX: usize = 32;
+
+/// What a write is about, besides the object.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) resource: &'a Resource,
+    /// Empty for kinds of the cluster.
+    pub(crate) namespace: &'a str,
+    pub(crate) user: &'a User,
+    /// Check everything, write nothing.
+    pub(crate) dry_run: bool,
+}
+
+impl Target<'_> {
+    pub(crate) fn key_of(&self, name: &str) -> Key {
+        Key::new(Arc::clone(&self.resource.storage), self.namespace, name)
+    }
+}
+
+/// Why a commit did not happen.
+enum Refused {
+    /// The object is not at the expected revision any more.
+    Raced,
+    /// Anything else.
+    Failed(ApiError),
+}
+
+impl Core {
+    /// Writes `object`; on a dry run only makes what would be answered.
+    async fn put(
+        &self,
+        target: &Target<'_>,
+        key: Key,
+        object: &Value,
+        expected: Expected,
+    ) -> Result<Arc<Object>, Refused> {
+        let attributes = object::attributes(target.resource.declaration, object);
+        if target.dry_run {
+            let revision = match expected {
+                Expected::Revision(revision) => revision,
+                Expected::Absent | Expected::Any => Revision(0),
+            };
+            let value = object.to_string().into();
+            return Ok(Arc::new(Object { key, revision, created: revision, value, attributes }));
+        }
+        let empty = serde_json::Map::new();
+        let value = template(object.as_object().unwrap_or(&empty));
+        self.commit(Operation::Put { key, value, attributes, expected }).await
+    }
+
+    /// Removes the object; watchers are sent `last`.
+    async fn remove(&self, target: &Target<'_>, current: &Arc<Object>, last: &Value) -> Result<Arc<Object>, Refused> {
+        if target.dry_run {
+            return Ok(Arc::clone(current));
+        }
+        let empty = serde_json::Map::new();
+        let last = template(last.as_object().unwrap_or(&empty));
+        let expected = Expected::Revision(current.revision);
+        let removed = self.commit(Operation::Delete { key: current.key.clone(), expected, last }).await?;
+        if let Some(reserve) = self.reserve_of(target.resource) {
+            reserve.release(&parse(current).map_err(Refused::Failed)?);
+        }
+        Ok(removed)
+    }
+
+    async fn commit(&self, operation: Operation) -> Result<Arc<Object>, Refused> {
+        match self.backend.commit(Transaction::from(operation)).await {
+            Ok(written) => written.into_iter().next().ok_or_else(|| {
+                Refused::Failed(ApiError::internal("the store acknowledged a write without saying what it wrote"))
+            }),
+            Err(CommitError::Conflict { .. }) => Err(Refused::Raced),
+            Err(CommitError::Full { .. }) => Err(Refused::Failed(ApiError::insufficient_storage())),
+            Err(CommitError::Closed) => Err(Refused::Failed(ApiError::unavailable("the server is shutting down"))),
+            Err(CommitError::TooLarge { bytes_max, .. }) => Err(Refused::Failed(ApiError::too_large(bytes_max))),
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "a write failed");
+                Err(Refused::Failed(ApiError::internal(error)))
+            }
+        }
+    }
+}
+
+/// The value of a stored object.
+pub(crate) fn parse(object: &Object) -> Result<Value, ApiError> {
+    serde_json::from_slice(&object.value).map_err(|error| {
+        tracing::error!(key = %object.key, %error, "a stored object cannot be read");
+        ApiError::internal(format!("the stored object {} cannot be read: {error}", object.key))
+    })
+}
+
+/// An error with its sources, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
