@@ -25,6 +25,17 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// All parts of the pod address range are given away.
+    #[error("no part of {cluster} is left for node {node}")]
+    NoRangeLeft {
+        /// Who wants one.
+        node: String,
+        /// The whole range.
+        cluster: String,
+    },
+    /// The configured pod address range is none.
+    #[error("cluster_cidr: {0}")]
+    ClusterCidr(#[from] minato_workloads::pod_cidr::ParseCidrError),
     /// A task of a batch ended without an answer.
     #[error("task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -6,6 +6,8 @@
 //! |---|---|
 //! | [`deployment`] | ReplicaSets of a Deployment's revisions |
 //! | [`replica_set`] | pods of a ReplicaSet |
+//! | [`endpoints`] | EndpointSlices and Endpoints of Services |
+//! | [`node_ipam`] | the pod address range of every node |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
 //! | [`root_ca`] | the ConfigMap `kube-root-ca.crt` in every namespace |
 //!
@@ -14,7 +16,9 @@
 
 mod batch;
 mod deployment;
+mod endpoints;
 mod error;
+mod node_ipam;
 mod replica_set;
 mod root_ca;
 mod service_account;
@@ -31,13 +35,22 @@ pub use error::Error;
 pub struct Config {
     /// PEM of the CA that signs the API server's certificate; published to every namespace.
     pub cluster_ca_pem: String,
+    /// Addresses of all pods, as `10.42.0.0/16`.
+    pub cluster_cidr: String,
+    /// Bits of prefix of the part that each node gets.
+    pub node_cidr_mask_size: u8,
     /// Keys of one controller that are worked on at the same time.
     pub workers: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cluster_ca_pem: String::new(), workers: 8 }
+        Self {
+            cluster_ca_pem: String::new(),
+            cluster_cidr: "10.42.0.0/16".to_owned(),
+            node_cidr_mask_size: 24,
+            workers: 8,
+        }
     }
 }
 
@@ -54,8 +67,9 @@ struct Context {
 /// Runs all controllers until the scope is cancelled. They outlive any failure of the API: they back off and try again.
 ///
 /// # Errors
-/// None at present: the signature is that of every component.
+/// If the configuration is wrong.
 pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Error> {
+    let ranges = node_ipam::Ranges { cluster: config.cluster_cidr.parse()?, node_prefix: config.node_cidr_mask_size };
     let scope = scope.child("controllers");
     let context = Context {
         client: client.clone(),
@@ -65,6 +79,8 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
         workers: config.workers.max(1),
     };
     deployment::start(&context);
+    endpoints::start(&context);
+    node_ipam::start(&context, ranges);
     replica_set::start(&context);
     service_account::start(&context);
     root_ca::start(&context, config.cluster_ca_pem);

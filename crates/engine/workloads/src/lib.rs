@@ -4,6 +4,10 @@
 //! carry out the plans live in `minato-controllers`.
 
 pub mod deployment;
+pub mod endpoint_slice;
+pub mod endpoints;
 pub mod ownership;
 pub mod pod;
+pub mod pod_cidr;
 pub mod replica_set;
+pub mod service;
