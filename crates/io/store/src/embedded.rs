@@ -93,13 +93,15 @@ pub fn open(directory: &Path, options: Options) -> Result<Embedded, OpenError> {
     let path = directory.join(FILE_NAME);
     let mut sealer = Sealer::open(options.seal.as_ref())?;
     let mut objects = Vec::new();
-    let file = File::open(&path, &sealer, |mut object| {
-        object.attributes = (options.extract)(&object.key.resource, &object.value);
-        objects.push(object);
-    })?;
+    let file = File::open(&path, &sealer, |object| objects.push(object))?;
     sealer.create_key_if_absent()?;
     let sealer = Arc::new(sealer);
+    extract_all(&mut objects, &*options.extract);
+    let rows = objects.len();
     let (memory, publisher) = Memory::new(objects, file.revision(), options.memory);
+    if memory.database().objects().count() != rows {
+        return Err(OpenError::Damaged { path, detail: "an object is there twice".to_owned() });
+    }
 
     let (sender, receiver) = mpsc::channel(options.queue_transactions_max);
     let writer = Writer::new(file, publisher, sealer.clone(), receiver, options.batch_transactions_max);
@@ -117,6 +119,21 @@ pub fn open(directory: &Path, options: Options) -> Result<Embedded, OpenError> {
         writer: Mutex::new(Some(thread)),
         sealer,
     })
+}
+
+/// Fills the attributes in, on all processors: parsing every object is most of the time that a start takes.
+fn extract_all(objects: &mut [Object], extract: &(dyn Fn(&str, &[u8]) -> Attributes + Send + Sync)) {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+    let share = objects.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        for part in objects.chunks_mut(share) {
+            scope.spawn(|| {
+                for object in part {
+                    object.attributes = extract(&object.key.resource, &object.value);
+                }
+            });
+        }
+    });
 }
 
 #[async_trait::async_trait]

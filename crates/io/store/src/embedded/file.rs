@@ -9,7 +9,7 @@
 //! A file is opened only when its header says it is ours and of a known format, SQLite finds its pages sound, and every
 //! checksum and the totals agree. Otherwise it is refused and left untouched.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -175,11 +175,22 @@ pub(super) struct File {
 impl File {
     /// Opens or creates the database and hands every object to `each`, without attributes.
     pub(super) fn open(path: &Path, sealer: &Sealer, each: impl FnMut(Object)) -> Result<Self, OpenError> {
+        let wal_path = wal_path(path);
+        let has_log = std::fs::metadata(&wal_path).is_ok_and(|metadata| metadata.len() > 0);
+        let stray_log = || {
+            let detail = "the write-ahead log beside it belongs to another file".to_owned();
+            OpenError::Damaged { path: path.to_owned(), detail }
+        };
         if !path.exists() {
+            // SQLite would play it into the new file.
+            if has_log {
+                return Err(stray_log());
+            }
             create(path, std::iter::empty(), Totals::default(), sealer).map_err(|error| creation_error(path, error))?;
         }
-        inspect_header(path)?;
-        let wal_path = wal_path(path);
+        if inspect_header(path)? == Journal::Rollback && has_log {
+            return Err(stray_log());
+        }
         let inspected = wal::inspect(&wal_path);
         match inspected.map_err(|source| OpenError::Directory { path: wal_path, source })? {
             Wal::Sound => {}
@@ -390,8 +401,15 @@ fn wal_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// How a file was last written: a store in use has a write-ahead log, a new one or a backup has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Journal {
+    Rollback,
+    WriteAhead,
+}
+
 /// Checks the first page without SQLite, which would change what it does not understand.
-fn inspect_header(path: &Path) -> Result<(), OpenError> {
+fn inspect_header(path: &Path) -> Result<Journal, OpenError> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     const HEADER_BYTES: usize = 100;
     const USER_VERSION_AT: usize = 60;
@@ -408,15 +426,17 @@ fn inspect_header(path: &Path) -> Result<(), OpenError> {
     if word(APPLICATION_ID_AT) != Some(APPLICATION_ID) {
         return Err(foreign("an SQLite database of another application"));
     }
-    // The journal modes, 1 or 2. SQLite takes other numbers for a file that it may read but not write.
-    if header.get(18..20).is_none_or(|modes| modes.iter().any(|mode| !matches!(mode, 1 | 2))) {
-        return Err(OpenError::Damaged {
-            path: path.to_owned(),
-            detail: "its header is not what was written".to_owned(),
-        });
-    }
+    // SQLite takes other numbers for a file that it may read but not write.
+    let journal = match header.get(18..20) {
+        Some([1, 1]) => Journal::Rollback,
+        Some([2, 2]) => Journal::WriteAhead,
+        _ => {
+            let detail = "its header is not what was written".to_owned();
+            return Err(OpenError::Damaged { path: path.to_owned(), detail });
+        }
+    };
     match word(USER_VERSION_AT) {
-        Some(FORMAT) => Ok(()),
+        Some(FORMAT) => Ok(journal),
         found if found > Some(FORMAT) => {
             Err(OpenError::Newer { path: path.to_owned(), found: found.unwrap_or_default(), supported: FORMAT })
         }
@@ -433,16 +453,12 @@ fn load(
     let failed = |source| database_error(path, source);
     let damaged = |detail: String| OpenError::Damaged { path: path.to_owned(), detail };
     let mut found = Totals::default();
-    let mut places = HashSet::new();
     let mut statement = connection.prepare("SELECT * FROM objects").map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
         let object = read_row(row, path, sealer)?;
         found.add(object.created, object.revision);
         found.revision = found.revision.max(object.revision);
-        if !places.insert(object.key.clone()) {
-            return Err(damaged(format!("{} is there twice", object.key)));
-        }
         each(object);
     }
     let read_totals = "SELECT revision, objects, digest, checksum FROM totals";

@@ -58,7 +58,7 @@ async fn a_flipped_byte_anywhere_is_refused_or_harmless() {
     let objects = fill(directory.path()).await;
     let sound = std::fs::read(directory.path().join(FILE_NAME)).unwrap();
     let mut refused = 0;
-    let positions = (0..200).chain((200..sound.len()).step_by(61));
+    let positions = (0..200).chain((200..sound.len()).step_by(149));
     let count = positions.clone().count();
     for position in positions {
         let mut bytes = sound.clone();
@@ -125,7 +125,7 @@ async fn a_flipped_byte_in_the_log_does_not_undo_acknowledged_writes() {
     let (file, log, ends, objects) = open_log().await;
     assert_eq!(open_files(&[(FILE_NAME, &file), (WAL_NAME, &log)]).await.unwrap(), objects);
     let last_begins = ends[ends.len() - 2];
-    for position in (0..last_begins).step_by(97) {
+    for position in (0..last_begins).step_by(197) {
         let mut bytes = log.clone();
         bytes[position] ^= 4;
         match open_files(&[(FILE_NAME, &file), (WAL_NAME, &bytes)]).await {
@@ -148,4 +148,21 @@ async fn a_torn_last_transaction_is_dropped() {
     let mut zeroed = log.clone();
     zeroed[last_begins..log.len() - 4000].fill(0);
     assert_eq!(open_files(&[(FILE_NAME, &file), (WAL_NAME, &zeroed)]).await.unwrap(), objects);
+}
+
+#[tokio::test]
+async fn a_log_that_belongs_to_another_file_is_refused() {
+    let (_, log, _, _) = open_log().await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("data"));
+    write(&store, "a", "x").await;
+    let backup = directory.path().join("backup");
+    store.backup(&backup).await.unwrap();
+    store.close().await;
+    let backup = std::fs::read(backup).unwrap();
+    for files in [vec![(WAL_NAME, &*log)], vec![(FILE_NAME, &*backup), (WAL_NAME, &*log)]] {
+        let error = open_files(&files).await.unwrap_err();
+        assert!(error.to_string().contains("belongs to another file"), "{error}");
+    }
+    assert_eq!(open_files(&[(FILE_NAME, &backup)]).await.unwrap().len(), 1);
 }
