@@ -7,6 +7,7 @@ use crate::error::FieldError;
 use crate::metadata;
 use crate::names;
 use crate::read::{Fill, Read};
+use crate::same::same;
 use crate::strategy::{Plain, Strategy};
 
 /// Where a scale subresource finds its numbers in the object.
@@ -384,6 +385,10 @@ impl Declaration {
             new.copy("status", old);
         }
         self.strategy.prepare_for_update(new, old);
+        self.count_generation(new, old);
+    }
+
+    fn count_generation(&self, new: &mut Value, old: &Value) {
         let generation = old.or_null("metadata").int("generation");
         if let Some(metadata) = new.make("metadata") {
             match generation {
@@ -419,6 +424,16 @@ impl Declaration {
         self.strategy.prepare_for_status_update(new, old);
     }
 
+    /// Puts back everything that an update through `subresource` may not touch. `Status` is
+    /// [`Declaration::prepare_for_status_update`].
+    pub fn prepare_for_subresource_update(&self, subresource: Subresource, new: &mut Value, old: &Value) {
+        if subresource == Subresource::Status {
+            return self.prepare_for_status_update(new, old);
+        }
+        self.strategy.prepare_for_subresource_update(subresource, new, old);
+        self.count_generation(new, old);
+    }
+
     /// What is wrong with a new object, metadata included.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = metadata::validate(object, self.namespaced, self.name_rule);
@@ -444,15 +459,33 @@ impl Declaration {
         errors.extend(self.strategy.validate_status_update(new, old));
         errors
     }
+
+    /// What is wrong with a change through `subresource`, metadata included.
+    pub fn validate_subresource_update(&self, subresource: Subresource, new: &Value, old: &Value) -> Vec<FieldError> {
+        if subresource == Subresource::Status {
+            return self.validate_status_update(new, old);
+        }
+        let mut errors = metadata::validate_update(new, old);
+        errors.extend(self.strategy.validate_subresource_update(subresource, new, old));
+        errors
+    }
+
+    /// What is wrong with a new object, besides its metadata, that the user should know though it is valid.
+    pub fn warnings(&self, object: &Value) -> Vec<String> {
+        self.strategy.warnings(object)
+    }
 }
 
 /// Whether two states of an object differ outside `metadata` and `status`.
 pub(crate) fn wishes_differ(new: &Value, old: &Value) -> bool {
-    wishes(new).ne(wishes(old))
+    wishes(new).chain(wishes(old)).any(|name| !same(new.at(name), old.at(name)))
 }
 
-fn wishes(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    object.as_object().into_iter().flatten().filter(|(name, value)| {
-        !matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status") && !value.is_null()
-    })
+fn wishes(object: &Value) -> impl Iterator<Item = &str> {
+    let fields = object.as_object().into_iter().flat_map(serde_json::Map::keys);
+    fields.map(String::as_str).filter(|name| is_wish(name))
+}
+
+fn is_wish(name: &str) -> bool {
+    !matches!(name, "apiVersion" | "kind" | "metadata" | "status")
 }

@@ -228,7 +228,8 @@ impl Errors {
     /// More than `items_max` items.
     #[cold]
     pub fn too_many(&mut self, at: &At<'_>, items: usize, items_max: usize) {
-        let detail = format!("must have at most {items_max} items");
+        let noun = if items_max == 1 { "item" } else { "items" };
+        let detail = format!("must have at most {items_max} {noun}");
         self.push(at, FieldErrorKind::TooMany, Value::from(items), detail);
     }
 
@@ -236,6 +237,24 @@ impl Errors {
     #[cold]
     pub fn not_found(&mut self, at: &At<'_>, value: impl Into<Value>) {
         self.push(at, FieldErrorKind::NotFound, value.into(), String::new());
+    }
+
+    /// A reference to something that is not there, with the reason.
+    #[cold]
+    pub fn not_found_because(&mut self, at: &At<'_>, value: impl Into<Value>, detail: impl Into<String>) {
+        self.push(at, FieldErrorKind::NotFound, value.into(), detail.into());
+    }
+
+    /// A value that must be unique is not, with the reason.
+    #[cold]
+    pub fn duplicate_because(&mut self, at: &At<'_>, value: impl Into<Value>, detail: impl Into<String>) {
+        self.push(at, FieldErrorKind::Duplicate, value.into(), detail.into());
+    }
+
+    /// Not the fault of the object.
+    #[cold]
+    pub fn internal(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.push(at, FieldErrorKind::Internal, Value::Null, detail.into());
     }
 
     /// One `Invalid` for each of `messages`: what the checks of [`crate::names`] answer.

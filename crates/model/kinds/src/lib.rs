@@ -15,6 +15,7 @@
 //! because people and programs know them.
 
 mod builtins;
+mod check;
 mod declaration;
 mod error;
 mod event;
@@ -22,9 +23,13 @@ mod hpa;
 pub mod metadata;
 pub mod names;
 mod path;
+mod pod;
 mod read;
+mod resources;
+mod same;
 mod selectable;
 mod strategy;
+mod volume_claim;
 
 pub use builtins::{builtins, by_resource, by_storage};
 pub use declaration::{Convert, Declaration, NameRule, ScalePaths, Subresource, Verbs};

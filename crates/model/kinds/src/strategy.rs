@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::declaration::Subresource;
 use crate::error::FieldError;
 
 /// The rules of one kind. All methods are plain functions of their arguments; the methods of
@@ -20,6 +21,9 @@ pub trait Strategy: Sync + Send {
     /// Puts back what a status update may not touch, besides everything outside `metadata` and `status`.
     fn prepare_for_status_update(&self, _new: &mut Value, _old: &Value) {}
 
+    /// Puts back what an update through `subresource` (other than `status`) may not touch.
+    fn prepare_for_subresource_update(&self, _subresource: Subresource, _new: &mut Value, _old: &Value) {}
+
     /// What is wrong with a new object, besides its metadata.
     fn validate(&self, _object: &Value) -> Vec<FieldError> {
         Vec::new()
@@ -33,6 +37,11 @@ pub trait Strategy: Sync + Send {
     /// What is wrong with a change of the status.
     fn validate_status_update(&self, _new: &Value, _old: &Value) -> Vec<FieldError> {
         Vec::new()
+    }
+
+    /// What is wrong with a change through `subresource` (other than `status`).
+    fn validate_subresource_update(&self, _subresource: Subresource, new: &Value, old: &Value) -> Vec<FieldError> {
+        self.validate_update(new, old)
     }
 
     /// What the user should know though the object is valid.

@@ -2,6 +2,7 @@
 
 use super::kind;
 use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
+use crate::pod;
 
 pub(super) const CORE: &[Declaration] = &[
     kind!("", "bindings", "binding", "Binding").verbs(Verbs::CreateOnly),
@@ -28,7 +29,12 @@ pub(super) const CORE: &[Declaration] = &[
         .cluster()
         .short(&["pv"])
         .subresources(&[Subresource::Status]),
-    kind!("", "pods", "pod", "Pod").short(&["po"]).in_all().subresources(POD_SUBRESOURCES).selectable(POD_FIELDS),
+    kind!("", "pods", "pod", "Pod")
+        .short(&["po"])
+        .in_all()
+        .subresources(POD_SUBRESOURCES)
+        .selectable(POD_FIELDS)
+        .rules(&pod::Pod),
     kind!("", "podtemplates", "podtemplate", "PodTemplate"),
     kind!("", "replicationcontrollers", "replicationcontroller", "ReplicationController")
         .short(&["rc"])

@@ -1,3 +1,5 @@
 //! Kinds as data.
 
+mod case;
 mod declarations;
+mod pods;
