@@ -5,12 +5,16 @@
 
 mod core;
 mod defaults;
+mod deletion;
 mod machinery;
+mod required;
 mod resource;
 mod storage_and_policy;
 mod workloads;
 
 pub(crate) use defaults::default_of;
+pub use deletion::deletion_answers_with_object;
+pub(crate) use required::required_of;
 
 /// How server-side apply treats a list or a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

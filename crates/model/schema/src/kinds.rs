@@ -161,6 +161,12 @@ pub(crate) fn find(group: &str, version: &str, kind: &str) -> Option<&'static Ki
     KINDS.get(index)
 }
 
+/// Every row.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter()
+}
+
 /// The schema of a built-in kind, compiled on first use and shared from then on.
 pub fn builtin(group: &str, version: &str, kind: &str) -> Option<&'static Schema> {
     let row = find(group, version, kind)?;

@@ -11,11 +11,13 @@ mod compile;
 mod conform;
 mod facts;
 mod kinds;
+pub mod openapi;
 mod parse;
 mod place;
 mod shape;
 
 pub use conform::{Conformed, Misfit, TypeMismatch, conform};
+pub use facts::deletion_answers_with_object;
 pub use kinds::builtin;
 pub use parse::{ParseError, parse_json};
 pub use shape::{Field, ListType, Patch, Schema};

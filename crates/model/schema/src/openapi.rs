@@ -1,0 +1,137 @@
+//! The OpenAPI documents of an API server, made from what it serves.
+//!
+//! `kubectl explain`, `apply`, `create --validate` and client generators read them. They are made on request from
+//! `k8s-openapi`'s schemas, prose and all, and nothing of them stays here: a caller that wants to answer twice keeps
+//! the bytes.
+//!
+//! - [`v3`]: one group version, `/openapi/v3/apis/apps/v1`; [`v3_index`]: the list of them, `/openapi/v3`
+//! - [`v2`]: everything in one, `/openapi/v2`; [`v2_protobuf`]: the same as `gnostic`'s protobuf message, which kubectl
+//!   up to 1.26 asks for
+
+mod definitions;
+mod dialect;
+mod operations;
+mod parameters;
+mod paths;
+mod protobuf;
+
+pub use protobuf::v2_protobuf;
+
+use definitions::Definitions;
+use dialect::Dialect;
+use serde_json::{Map, Value, json};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+/// Content type of [`v2_protobuf`].
+pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// The Kubernetes version whose shapes the documents describe.
+const KUBERNETES: &str = "v1.36.0";
+
+/// A resource that is served, as discovery knows it.
+#[derive(Debug, Clone, Hash)]
+pub struct Resource<'a> {
+    /// `apps`, or `""` for the core group.
+    pub group: &'a str,
+    /// `v1`
+    pub version: &'a str,
+    /// `deployments`
+    pub plural: &'a str,
+    /// `Deployment`
+    pub kind: &'a str,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// `create`, `delete`, `deletecollection`, `get`, `list`, `patch`, `update`, `watch`
+    pub verbs: &'a [&'a str],
+    /// What has a URL below the object's.
+    pub subresources: Vec<Subresource<'a>>,
+    /// The `openAPIV3Schema` of a custom resource; absent for built-in kinds.
+    pub schema: Option<&'a Value>,
+}
+
+/// A subresource that is served.
+#[derive(Debug, Clone, Hash)]
+pub struct Subresource<'a> {
+    /// `status`
+    pub name: &'a str,
+    /// `get`, `patch`, `update`, `create`, `delete`
+    pub verbs: &'a [&'a str],
+    /// Group, version and kind of its body where that is not the resource's.
+    pub body: Option<(&'a str, &'a str, &'a str)>,
+}
+
+impl Subresource<'_> {
+    /// Whether requests become a connection: `exec`, `attach`, `portforward`, `proxy`.
+    fn connects(&self) -> bool {
+        self.body.is_some_and(|(_, _, kind)| kind.ends_with("Options"))
+    }
+}
+
+/// The OpenAPI v3 document of one group version.
+pub fn v3(resources: &[Resource<'_>]) -> Value {
+    let mut definitions = Definitions::of(resources, Dialect::V3);
+    let paths = paths::of(resources, Dialect::V3, &mut definitions);
+    json!({
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": KUBERNETES},
+        "paths": paths,
+        "components": {"schemas": definitions.into_schemas(), "securitySchemes": bearer_token()},
+    })
+}
+
+/// The OpenAPI v2 document of all group versions.
+pub fn v2(resources: &[Resource<'_>]) -> Value {
+    let mut definitions = Definitions::of(resources, Dialect::V2);
+    let paths = paths::of(resources, Dialect::V2, &mut definitions);
+    json!({
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": KUBERNETES},
+        "paths": paths,
+        "definitions": definitions.into_schemas(),
+        "securityDefinitions": bearer_token(),
+        "security": [{"BearerToken": []}],
+    })
+}
+
+/// The list of OpenAPI v3 documents, one per group version among `resources`, with the [`fingerprint`] of each.
+pub fn v3_index(resources: &[Resource<'_>]) -> Value {
+    let mut versions: BTreeMap<(&str, &str), Vec<&Resource<'_>>> = BTreeMap::new();
+    for resource in resources {
+        versions.entry((resource.group, resource.version)).or_default().push(resource);
+    }
+    let paths: Map<String, Value> = versions
+        .into_iter()
+        .map(|((group, version), resources)| {
+            let path = paths::group_version(group, version);
+            let hash = fingerprint_of(resources);
+            (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
+        })
+        .collect();
+    json!({"paths": paths})
+}
+
+/// Changes when the documents made from `resources` change; costs no document.
+pub fn fingerprint(resources: &[Resource<'_>]) -> String {
+    fingerprint_of(resources)
+}
+
+fn fingerprint_of<'a>(resources: impl IntoIterator<Item = &'a Resource<'a>>) -> String {
+    let mut hasher = DefaultHasher::new();
+    (env!("CARGO_PKG_VERSION"), KUBERNETES).hash(&mut hasher);
+    for resource in resources {
+        resource.hash(&mut hasher);
+    }
+    format!("{:016X}", hasher.finish())
+}
+
+fn bearer_token() -> Value {
+    json!({"BearerToken": {
+        "description": "Bearer Token authentication", "in": "header", "name": "authorization", "type": "apiKey",
+    }})
+}
+
+#[cfg(test)]
+mod tests;
