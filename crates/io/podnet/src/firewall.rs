@@ -78,10 +78,10 @@ impl Firewall {
         })
     }
 
-    /// Changes what the maps hold, all at once.
+    /// Changes what the maps hold, all at once; then has UDP clients of endpoints that are gone sent on elsewhere.
     ///
     /// # Errors
-    /// [`NftError`] when the kernel refuses; nothing has changed then.
+    /// [`NftError`] when the kernel refuses. Nothing has changed then, unless it is the last step that was refused.
     pub fn apply(&mut self, changes: &Changes) -> Result<(), NftError> {
         self.commit(|batch| {
             let (remove, add) = (&changes.remove, &changes.add);
@@ -98,7 +98,11 @@ impl Firewall {
             batch.add_elements(HAIRPINS.name, add.hairpins.iter().map(|ip| element::of_pair(*ip)));
             batch.add_elements(CLUSTER_IPS.name, add.cluster_ips.iter().map(|ip| element::of_address(*ip)));
             remove.balances.iter().for_each(|balance| batch.delete_chain(&element::chain_name(*balance)));
-        })
+        })?;
+        match changes.stale_udp.is_empty() {
+            true => Ok(()),
+            false => crate::conntrack::forget(&mut self.socket, &changes.stale_udp),
+        }
     }
 
     /// Takes the cluster's table away, if it is there.

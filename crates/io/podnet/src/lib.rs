@@ -8,6 +8,7 @@
 //! [`teardown`] finds exactly what is its own.
 
 mod attachment;
+mod conntrack;
 mod error;
 mod firewall;
 mod links;

@@ -60,6 +60,11 @@ impl Wire {
         self.attribute(attribute, |wire| wire.bytes.extend_from_slice(value));
     }
 
+    /// Bytes that have their headers already.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     pub(crate) fn text(&mut self, attribute: u16, value: &str) {
         self.attribute(attribute, |wire| {
             wire.bytes.extend_from_slice(value.as_bytes());

@@ -139,6 +139,12 @@ fn datagrams_are_sent_on_too() {
     site.program("dns", rules(&[dns], &[server.endpoint(8080)], None));
     let socket = client.namespace.udp_client().unwrap();
     assert_eq!(ask_udp(&socket, at(CLUSTER_IP, 53)).unwrap(), format!("server {}", client.address.ip));
+
+    // The same client, sending from the same port, is sent on to the successor.
+    let successor = site.pod("successor");
+    successor.serve();
+    site.program("dns", rules(&[dns], &[successor.endpoint(8080)], None));
+    assert_eq!(ask_udp(&socket, at(CLUSTER_IP, 53)).unwrap(), format!("successor {}", client.address.ip));
 }
 
 /// CVE-2020-8558: node ports on 127.0.0.1 need routing of that range, which must not open it to pods.
