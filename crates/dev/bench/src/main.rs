@@ -77,35 +77,30 @@ async fn main() -> anyhow::Result<()> {
     let mut report = Report::default();
     report.begin();
     let server = arguments.exec.as_deref().map(Server::start).transpose()?;
-    let result = tokio::select! {
-        result = run(&arguments, server.as_ref(), &mut report) => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
+    let result = run(&arguments, server.as_ref(), &mut report).await;
     report.end();
     match arguments.json {
         true => println!("{}", report.to_json()),
         false => print!("{report}"),
     }
     if let Some(server) = server {
-        server.stop().await;
+        server.stop().await?;
     }
     result
 }
 
+/// Lets `future` run until it ends or we are asked to end.
+async fn unless_interrupted<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = future => result,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminated.recv() => Err(anyhow::anyhow!("terminated")),
+    }
+}
+
 async fn run(arguments: &Arguments, server: Option<&Server>, report: &mut Report) -> anyhow::Result<()> {
-    const START_TIMEOUT: Duration = Duration::from_secs(120);
-    if let Some(server) = server {
-        server.wait_for_file(&arguments.kubeconfig, START_TIMEOUT).await?;
-    }
-    let kubeconfig = Kubeconfig::read(&arguments.kubeconfig)?;
-    if !arguments.allow_remote {
-        kubeconfig.require_local()?;
-    }
-    let client = Client::new(kubeconfig)?;
-    if let Some(server) = server {
-        server.wait_until_ready(&client, START_TIMEOUT, report).await?;
-    }
-    client.get("/readyz").await.context("the server is not ready")?;
+    let client = unless_interrupted(start(arguments, server, report)).await?;
     let workspace = Workspace::new(client.clone());
     let bench = Bench {
         client,
@@ -116,10 +111,29 @@ async fn run(arguments: &Arguments, server: Option<&Server>, report: &mut Report
         pid: arguments.pid.or(server.map(Server::pid)),
         idle: Duration::from_secs(arguments.idle_seconds),
     };
-    let result = tokio::select! {
-        result = bench.run(&arguments.only, report) => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    let measured = async {
+        bench.run(&arguments.only, report).await;
+        Ok(())
     };
+    let result = unless_interrupted(measured).await;
     workspace.remove().await.context("cannot remove everything that was created")?;
     result
+}
+
+/// Waits for the server of `--exec`, if there is one, and makes a client that the server answers.
+async fn start(arguments: &Arguments, server: Option<&Server>, report: &mut Report) -> anyhow::Result<Client> {
+    const TIMEOUT: Duration = Duration::from_secs(120);
+    if let Some(server) = server {
+        server.wait_for_file(&arguments.kubeconfig, TIMEOUT).await?;
+    }
+    let kubeconfig = Kubeconfig::read(&arguments.kubeconfig)?;
+    if !arguments.allow_remote {
+        kubeconfig.require_local()?;
+    }
+    let client = Client::new(kubeconfig)?;
+    if let Some(server) = server {
+        server.wait_until_ready(&client, TIMEOUT, report).await?;
+    }
+    client.get("/readyz").await.context("the server is not ready")?;
+    Ok(client)
 }

@@ -1,17 +1,21 @@
 //! A server that we start ourselves, to see how long that takes.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::client::Client;
 use crate::report::Report;
 
 /// The process of `--exec`.
 pub(crate) struct Server {
-    child: Child,
+    pid: u32,
+    child: Mutex<Child>,
     started: Instant,
 }
 
@@ -25,11 +29,28 @@ impl Server {
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(format!("exec {command}")).stdin(Stdio::null()).stdout(Stdio::null());
         let child = shell.spawn().with_context(|| format!("cannot start {command:?}"))?;
-        Ok(Self { child, started })
+        Ok(Self { pid: child.id(), child: Mutex::new(child), started })
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
+    }
+
+    fn ended(&self) -> anyhow::Result<Option<ExitStatus>> {
+        let mut child = self.child.lock().map_err(|_| anyhow!("a task panicked"))?;
+        Ok(child.try_wait()?)
+    }
+
+    /// Sleeps a little, unless the server ended or is overdue.
+    async fn wait_a_little(&self, timeout: Duration) -> anyhow::Result<()> {
+        if let Some(status) = self.ended()? {
+            bail!("the server ended: {status}");
+        }
+        if self.started.elapsed() > timeout {
+            bail!("the server is not ready after {timeout:?}");
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        Ok(())
     }
 
     /// Waits for the kubeconfig that the server writes.
@@ -39,10 +60,7 @@ impl Server {
             (age <= self.started.elapsed()).then_some(())
         };
         while written_since_start().is_none() {
-            if self.started.elapsed() > timeout {
-                bail!("the server did not write {} in {timeout:?}", path.display());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+            self.wait_a_little(timeout).await.with_context(|| format!("waiting for {}", path.display()))?;
         }
         Ok(())
     }
@@ -54,16 +72,10 @@ impl Server {
         timeout: Duration,
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        let mut last_error = None;
         while let Err(error) = client.get("/readyz").await {
-            if self.started.elapsed() > timeout {
-                return Err(error.context(format!("the server is not ready after {timeout:?}")));
-            }
-            last_error = Some(error);
-            tokio::time::sleep(LOOK_EVERY).await;
+            self.wait_a_little(timeout).await.with_context(|| format!("waiting for /readyz: {error:#}"))?;
         }
-        let waited_for = last_error.map_or(String::new(), |error| format!("last: {error:#}"));
-        report.add("exec to /readyz", milliseconds(self.started), waited_for);
+        report.add("exec to /readyz", milliseconds(self.started), "");
         const NODE_TIMEOUT: Duration = Duration::from_secs(15);
         while !has_ready_node(client).await? {
             if self.started.elapsed() > NODE_TIMEOUT {
@@ -77,20 +89,22 @@ impl Server {
     }
 
     /// Asks the server to end, and waits until it has.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         const TIMEOUT: Duration = Duration::from_secs(20);
         let asked = Instant::now();
-        // The kill program: sending a signal without unsafe code needs a crate for this one line otherwise.
-        let _ = Command::new("/bin/kill").arg(self.child.id().to_string()).status();
-        while let Ok(None) = self.child.try_wait() {
+        let pid = Pid::from_raw(self.pid as i32);
+        let mut signal = Some(Signal::SIGTERM);
+        while self.ended()?.is_none() {
             if asked.elapsed() > TIMEOUT {
                 eprintln!("the server did not end in {TIMEOUT:?} and is killed");
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
+                signal = Some(Signal::SIGKILL);
+            }
+            if let Some(signal) = signal.take() {
+                kill(pid, signal).context("cannot end the server")?;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
     }
 }
 
