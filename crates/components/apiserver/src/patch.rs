@@ -60,10 +60,7 @@ impl Patch {
         };
         match (self, schema) {
             (Self::Json(bytes), _) => minato_patch::json_patch(object, bytes).map_err(refused),
-            (Self::Merge(patch), _) => {
-                minato_patch::merge_patch(object, patch.clone());
-                Ok(())
-            }
+            (Self::Merge(patch), _) => minato_patch::merge_patch(object, patch.clone()).map_err(refused),
             (Self::Strategic(patch), Some(schema)) => {
                 minato_patch::strategic_merge_patch(object, patch.clone(), schema).map_err(refused)
             }

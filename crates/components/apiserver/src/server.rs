@@ -1,5 +1,6 @@
 //! Putting the parts together, and serving.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -80,6 +81,12 @@ impl ApiServer {
     #[must_use]
     pub fn service_as(&self, user: User) -> ApiService {
         ApiService { core: Arc::clone(&self.core), user: Some(user) }
+    }
+
+    /// The cluster IP of the service `kubernetes`.
+    #[must_use]
+    pub fn service_address(&self) -> Ipv4Addr {
+        self.advertised.service_address
     }
 
     /// Makes what every cluster has; from then on the server says that it is ready.

@@ -1,0 +1,216 @@
+//! Options of `minato server`: flags over the configuration file over the defaults.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+/// The data directory unless another is given.
+pub(crate) const DATA_DIR: &str = "/var/lib/minato";
+
+/// What can be said on the command line and, with the same names, in the configuration file.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ServerOptions {
+    /// Read options from this YAML file; the command line has precedence
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Directory for all state [default: /var/lib/minato]
+    #[arg(long, value_name = "DIR", env = "MINATO_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port of the API; port 0 takes a free one [default: 0.0.0.0:6443]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Write a kubeconfig for the administrator to this file [default: kubeconfig in the data directory]
+    #[arg(long, value_name = "PATH")]
+    write_kubeconfig: Option<PathBuf>,
+    /// Run the control plane alone; needs no root
+    #[arg(long)]
+    no_node: bool,
+    /// Addresses of pods [default: 10.42.0.0/16]
+    #[arg(long, value_name = "CIDR")]
+    cluster_cidr: Option<String>,
+    /// Virtual addresses of services [default: 10.43.0.0/16]
+    #[arg(long, value_name = "CIDR")]
+    service_cidr: Option<String>,
+    /// Ports that NodePort services can have [default: 30000-32767]
+    #[arg(long, value_name = "FIRST-LAST")]
+    service_node_port_range: Option<String>,
+    /// Name of this machine's node [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    node_name: Option<String>,
+    /// Address by which pods and other machines reach this one [default: that of the default route]
+    #[arg(long, value_name = "ADDRESS")]
+    node_ip: Option<Ipv4Addr>,
+    /// How much to log: error, warn, info, debug, trace, or a filter such as info,minato_kubelet=debug [default: info]
+    #[arg(long, value_name = "LEVEL", env = "MINATO_LOG")]
+    log_level: Option<String>,
+}
+
+/// Options that are complete and make sense.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) node: bool,
+    pub(crate) cluster_cidr: String,
+    pub(crate) service_cidr: String,
+    pub(crate) service_node_ports: RangeInclusive<u16>,
+    pub(crate) node_name: String,
+    pub(crate) node_ip: Option<Ipv4Addr>,
+    pub(crate) log_level: String,
+}
+
+impl ServerOptions {
+    /// Reads the file, fills in the defaults and reports everything that is wrong at once.
+    pub(crate) fn settle(self) -> anyhow::Result<Settings> {
+        let file = match &self.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        let mut problems = Vec::new();
+        let listen = self.listen.or(file.listen).unwrap_or_else(|| "0.0.0.0:6443".to_owned());
+        let listen = listen.parse::<SocketAddr>().unwrap_or_else(|_| {
+            problems.push(format!("listen: {listen:?} is not an address with a port, such as 0.0.0.0:6443"));
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+        });
+        let ports = self.service_node_port_range.or(file.service_node_port_range);
+        let ports = ports.unwrap_or_else(|| "30000-32767".to_owned());
+        let service_node_ports = parse_ports(&ports).unwrap_or_else(|| {
+            problems.push(format!("service-node-port-range: {ports:?} is not a range of ports, such as 30000-32767"));
+            1..=1
+        });
+        let cluster_cidr = self.cluster_cidr.or(file.cluster_cidr).unwrap_or_else(|| "10.42.0.0/16".to_owned());
+        let service_cidr = self.service_cidr.or(file.service_cidr).unwrap_or_else(|| "10.43.0.0/16".to_owned());
+        match (parse_cidr(&cluster_cidr), parse_cidr(&service_cidr)) {
+            (Some(pods), Some(services)) if overlap(pods, services) => {
+                problems.push(format!("cluster-cidr {cluster_cidr} and service-cidr {service_cidr} overlap"));
+            }
+            (pods, services) => {
+                for (name, given, parsed) in
+                    [("cluster-cidr", &cluster_cidr, pods), ("service-cidr", &service_cidr, services)]
+                {
+                    if parsed.is_none() {
+                        problems.push(format!("{name}: {given:?} is not an IPv4 network such as 10.42.0.0/16"));
+                    }
+                }
+            }
+        }
+        let node_name = match self.node_name.or(file.node_name) {
+            Some(name) => name,
+            None => host_name().context("the host name cannot be read; give --node-name")?,
+        };
+        if !is_dns_subdomain(&node_name) {
+            problems.push(format!(
+                "node-name: {node_name:?} must consist of lower case letters, digits, '-' and '.', and begin and end with a letter or digit"
+            ));
+        }
+        let data_dir = self.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR));
+        let data_dir = std::path::absolute(&data_dir).with_context(|| format!("data-dir {}", data_dir.display()))?;
+        if !problems.is_empty() {
+            bail!("{}", problems.join("; "));
+        }
+        Ok(Settings {
+            kubeconfig: self.write_kubeconfig.or(file.write_kubeconfig).unwrap_or_else(|| data_dir.join("kubeconfig")),
+            data_dir,
+            listen,
+            node: !(self.no_node || file.no_node),
+            cluster_cidr,
+            service_cidr,
+            service_node_ports,
+            node_name,
+            node_ip: self.node_ip.or(file.node_ip),
+            log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        serde_saphyr::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+    }
+}
+
+fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first > 0 && first <= last).then_some(first..=last)
+}
+
+fn parse_cidr(text: &str) -> Option<(u32, u32)> {
+    let (network, bits) = text.split_once('/')?;
+    let network: Ipv4Addr = network.parse().ok()?;
+    let bits: u32 = bits.parse().ok().filter(|bits| (1..=30).contains(bits))?;
+    let size = 1u32 << (32 - bits);
+    (u32::from(network) % size == 0).then(|| (network.into(), size))
+}
+
+fn overlap(a: (u32, u32), b: (u32, u32)) -> bool {
+    let end = |(start, size): (u32, u32)| u64::from(start) + u64::from(size);
+    u64::from(a.0) < end(b) && u64::from(b.0) < end(a)
+}
+
+fn host_name() -> anyhow::Result<String> {
+    let name = nix::unistd::gethostname()?;
+    Ok(name.to_string_lossy().to_ascii_lowercase())
+}
+
+fn is_dns_subdomain(name: &str) -> bool {
+    let edge = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 253
+        && name.split('.').all(|label| {
+            let bytes = label.as_bytes();
+            bytes.first().is_some_and(|c| edge(*c))
+                && bytes.last().is_some_and(|c| edge(*c))
+                && bytes.iter().all(|c| edge(*c) || *c == b'-')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settle(options: ServerOptions) -> Result<Settings, String> {
+        options.settle().map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn everything_wrong_is_reported_at_once() {
+        let options = ServerOptions {
+            listen: Some("6443".to_owned()),
+            cluster_cidr: Some("10.0.0.0/8".to_owned()),
+            service_cidr: Some("10.43.0.0/16".to_owned()),
+            service_node_port_range: Some("9-3".to_owned()),
+            node_name: Some("A_b".to_owned()),
+            ..ServerOptions::default()
+        };
+        let error = settle(options).unwrap_err();
+        for part in ["listen", "overlap", "service-node-port-range", "node-name"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_has_precedence_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("minato.yaml");
+        std::fs::write(&path, "listen: 127.0.0.1:1\nnode-name: from-file\nno-node: true\n").unwrap();
+        let options = ServerOptions {
+            config: Some(path.clone()),
+            node_name: Some("from-flag".to_owned()),
+            ..ServerOptions::default()
+        };
+        let settings = settle(options).unwrap();
+        assert_eq!((settings.listen.port(), settings.node_name.as_str(), settings.node), (1, "from-flag", false));
+
+        std::fs::write(&path, "listne: x\n").unwrap();
+        let error = settle(ServerOptions { config: Some(path), ..ServerOptions::default() }).unwrap_err();
+        assert!(error.contains("listne"), "{error}");
+    }
+}
