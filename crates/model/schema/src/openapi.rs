@@ -25,8 +25,12 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-/// Content type of [`v2_protobuf`].
-pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// Content type of [`v2_protobuf`] in answers.
+pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Media types that ask for [`v2_protobuf`]. kubectl asks for the first, which is no well-formed media type; an answer
+/// that carries it would be refused.
+pub const V2_PROTOBUF_ACCEPTED: [&str; 2] = ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf", V2_PROTOBUF];
 
 /// The Kubernetes version whose shapes the documents describe.
 const KUBERNETES: &str = "v1.36.0";
