@@ -36,6 +36,20 @@ pub enum Error {
     /// The configured pod address range is none.
     #[error("cluster_cidr: {0}")]
     ClusterCidr(#[from] minato_workloads::pod_cidr::ParseCidrError),
+    /// An owner of a kind that the API does not serve (any more).
+    #[error("{api_version} {kind} is not served")]
+    UnknownKind {
+        /// The owner's apiVersion.
+        api_version: String,
+        /// The owner's kind.
+        kind: String,
+    },
+    /// Somebody wrote the object between reading and writing.
+    #[error("{object} was changed by another")]
+    Overtaken {
+        /// Which object.
+        object: String,
+    },
     /// A task of a batch ended without an answer.
     #[error("task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -7,6 +7,8 @@
 //! | [`deployment`] | ReplicaSets of a Deployment's revisions |
 //! | [`replica_set`] | pods of a ReplicaSet |
 //! | [`endpoints`] | EndpointSlices and Endpoints of Services |
+//! | [`garbage`] | nothing whose owners are gone |
+//! | [`namespace`] | nothing of a deleted namespace |
 //! | [`node_ipam`] | the pod address range of every node |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
 //! | [`root_ca`] | the ConfigMap `kube-root-ca.crt` in every namespace |
@@ -16,8 +18,11 @@
 
 mod batch;
 mod deployment;
+mod discovery;
 mod endpoints;
 mod error;
+mod garbage;
+mod namespace;
 mod node_ipam;
 mod replica_set;
 mod root_ca;
@@ -81,6 +86,9 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     deployment::start(&context);
     endpoints::start(&context);
     node_ipam::start(&context, ranges);
+    let resources = discovery::Resources::default();
+    let emptied = namespace::start(&context, &resources);
+    garbage::start(&context, &resources, emptied);
     replica_set::start(&context);
     service_account::start(&context);
     root_ca::start(&context, config.cluster_ca_pem);

@@ -6,6 +6,8 @@
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod endpoints;
+pub mod garbage;
+pub mod namespace;
 pub mod ownership;
 pub mod pod;
 pub mod pod_cidr;
