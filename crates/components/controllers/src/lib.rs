@@ -10,6 +10,8 @@
 //! | [`garbage`] | nothing whose owners are gone |
 //! | [`namespace`] | nothing of a deleted namespace |
 //! | [`node_ipam`] | the pod address range of every node |
+//! | [`node_lifecycle`] | taints and conditions of nodes; no pod on a node that it may not stay on |
+//! | [`pod_gc`] | no pod of a node that is gone |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
 //! | [`root_ca`] | the ConfigMap `kube-root-ca.crt` in every namespace |
 //!
@@ -24,9 +26,13 @@ mod error;
 mod garbage;
 mod namespace;
 mod node_ipam;
+mod node_lifecycle;
+mod pod_gc;
 mod replica_set;
 mod root_ca;
 mod service_account;
+
+use std::time::Duration;
 
 use kube::Client;
 use minato_client::{EventSink, Informers};
@@ -44,6 +50,8 @@ pub struct Config {
     pub cluster_cidr: String,
     /// Bits of prefix of the part that each node gets.
     pub node_cidr_mask_size: u8,
+    /// Seconds that a node may be silent before it counts as unreachable.
+    pub node_monitor_grace_period_seconds: u64,
     /// Keys of one controller that are worked on at the same time.
     pub workers: usize,
 }
@@ -54,6 +62,7 @@ impl Default for Config {
             cluster_ca_pem: String::new(),
             cluster_cidr: "10.42.0.0/16".to_owned(),
             node_cidr_mask_size: 24,
+            node_monitor_grace_period_seconds: 40,
             workers: 8,
         }
     }
@@ -86,6 +95,8 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     deployment::start(&context);
     endpoints::start(&context);
     node_ipam::start(&context, ranges);
+    node_lifecycle::start(&context, Duration::from_secs(config.node_monitor_grace_period_seconds));
+    pod_gc::start(&context);
     let resources = discovery::Resources::default();
     let emptied = namespace::start(&context, &resources);
     garbage::start(&context, &resources, emptied);

@@ -8,6 +8,7 @@ pub mod endpoint_slice;
 pub mod endpoints;
 pub mod garbage;
 pub mod namespace;
+pub mod node;
 pub mod ownership;
 pub mod pod;
 pub mod pod_cidr;

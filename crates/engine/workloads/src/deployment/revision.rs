@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 
 use super::annotations::{self, REVISION, Sizes};
 use super::hash::{POD_TEMPLATE_HASH, template_hash};
@@ -17,20 +18,43 @@ pub(super) enum IfMissing {
     Leave,
 }
 
-/// Whether two templates make the same pods: equal but for the hash label.
+/// Whether two templates make the same pods: equal but for the hash label and for what is empty in one and absent in the
+/// other. Go's encoder writes some empty objects (`resources: {}`) that a manifest leaves out, and `kubectl rollout undo`
+/// sends a template through it.
 #[must_use]
 pub fn same_template(one: &PodTemplateSpec, other: &PodTemplateSpec) -> bool {
-    let metadata_without_hash = |template: &PodTemplateSpec| {
-        let mut metadata = template.metadata.clone().unwrap_or_default();
-        if let Some(labels) = &mut metadata.labels {
-            labels.remove(POD_TEMPLATE_HASH);
-        }
-        metadata.labels = metadata.labels.filter(|labels| !labels.is_empty());
-        metadata.annotations = metadata.annotations.filter(|annotations| !annotations.is_empty());
-        metadata.creation_timestamp = None;
-        metadata
+    one == other || canonical(one) == canonical(other)
+}
+
+fn canonical(template: &PodTemplateSpec) -> Value {
+    // A template came out of JSON, so it goes back into it: its maps have text keys and its numbers are finite.
+    let mut value = serde_json::to_value(template).unwrap_or_default();
+    if let Some(labels) = value.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(POD_TEMPLATE_HASH);
+    }
+    if let Some(metadata) = value.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+        metadata.remove("creationTimestamp");
+    }
+    drop_empty(&mut value);
+    value
+}
+
+/// Removes fields that hold nothing, innermost first. Elements of lists stay: their number means something.
+fn drop_empty(value: &mut Value) {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
     };
-    one.spec == other.spec && metadata_without_hash(one) == metadata_without_hash(other)
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(drop_empty);
+            fields.retain(|_, field| !is_empty(field));
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_empty),
+        _ => {}
+    }
 }
 
 impl World<'_> {

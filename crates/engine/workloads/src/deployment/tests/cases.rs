@@ -208,3 +208,24 @@ fn a_deployment_that_goes_only_reports() {
     cluster.spec().replicas = Some(7);
     assert!(cluster.plan().steps.is_empty());
 }
+
+#[test]
+fn templates_that_make_the_same_pods() {
+    let parse = |text: &str| serde_json::from_str::<PodTemplateSpec>(text).unwrap();
+    let plain = parse(r#"{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":"i"}]}}"#);
+    for same in [
+        r#"{"metadata":{"labels":{"app":"web","pod-template-hash":"x"}},"spec":{"containers":[{"name":"c","image":"i"}]}}"#,
+        r#"{"metadata":{"creationTimestamp":null,"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":"i","resources":{}}]}}"#,
+        r#"{"metadata":{"annotations":{},"labels":{"app":"web"}},"spec":{"volumes":[],"containers":[{"name":"c","image":"i","env":[]}]}}"#,
+    ] {
+        assert!(same_template(&plain, &parse(same)), "{same}");
+    }
+    for other in [
+        r#"{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":"j"}]}}"#,
+        r#"{"metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"name":"c","image":"i"}]}}"#,
+        r#"{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"c","image":"i"},{"name":""}]}}"#,
+        r#"{"metadata":{"labels":{"app":"web"},"annotations":{"restartedAt":"now"}},"spec":{"containers":[{"name":"c","image":"i"}]}}"#,
+    ] {
+        assert!(!same_template(&plain, &parse(other)), "{other}");
+    }
+}
