@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
+
 use super::Bench;
 use crate::client::Call;
 use crate::load::drive_count;
@@ -38,12 +40,18 @@ impl Bench<'_> {
         let (count, path) = (self.scaled(NAMESPACE_OBJECTS), format!("/api/v1/namespaces/{namespace}/configmaps"));
         let create = move |number| Call::post(&*path, &objects::config_map(&format!("bench-{number}"), "text"));
         drive_count(&self.client, self.connections, count, create).await?;
+        let content = format!("/api/v1/namespaces/{namespace}/configmaps");
         let selector = format!("/api/v1/namespaces?fieldSelector=metadata.name%3D{namespace}");
         let mut watch = Watch::open(&self.client, &selector).await?;
         let started = Instant::now();
         self.client.send(&Call::delete(format!("/api/v1/namespaces/{namespace}"))).await?;
         watch.until(TIMEOUT, |event| event.kind == "DELETED", "the namespace is still there").await?;
         let figure = format!("{:.0} ms", started.elapsed().as_secs_f64() * 1e3);
+        let list: serde_json::Value = serde_json::from_slice(&self.client.get(&content).await?)?;
+        let left = list["items"].as_array().map_or(0, Vec::len);
+        if left > 0 {
+            bail!("the namespace is gone, but {left} of its objects are still there");
+        }
         report.add(format!("namespace of {count} objects gone"), figure, "");
         Ok(())
     }
