@@ -40,6 +40,10 @@ pub(crate) fn parse(bytes: &[u8], format: BodyFormat) -> Result<Parsed, ApiError
     let (value, duplicates) = match format {
         BodyFormat::Json => minato_schema::parse_json(bytes)
             .map_err(|error| ApiError::bad_request(format!("couldn't parse the body as JSON: {error}")))?,
+        BodyFormat::Protobuf => {
+            let value = minato_protobuf::decode(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?;
+            (value, Vec::new())
+        }
         BodyFormat::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not valid UTF-8"))?;
             let value = serde_saphyr::from_str::<Value>(text).map_err(|error| {

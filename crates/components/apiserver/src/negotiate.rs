@@ -24,7 +24,7 @@ pub(crate) enum IncludeObject {
     Object,
 }
 
-const OFFERED: &str = "application/json, application/yaml";
+const OFFERED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 
 /// The first form in `Accept` that can be served.
 pub(crate) fn form(headers: &HeaderMap, query: &Query) -> Result<Form, ApiError> {
@@ -52,7 +52,7 @@ pub(crate) fn form(headers: &HeaderMap, query: &Query) -> Result<Form, ApiError>
             }
         }
     }
-    if asked { Err(ApiError::not_acceptable(OFFERED)) } else { Ok(Form::Object) }
+    if asked { Err(ApiError::not_acceptable("application/json")) } else { Ok(Form::Object) }
 }
 
 fn include(query: &Query) -> Result<IncludeObject, ApiError> {
@@ -71,6 +71,7 @@ fn include(query: &Query) -> Result<IncludeObject, ApiError> {
 pub(crate) enum BodyFormat {
     Json,
     Yaml,
+    Protobuf,
 }
 
 /// The format of an object in a request's body; JSON where the client does not say.
@@ -78,6 +79,7 @@ pub(crate) fn body_format(headers: &HeaderMap) -> Result<BodyFormat, ApiError> {
     let media = media_type(headers);
     match media {
         "" | "application/json" | "*/*" => Ok(BodyFormat::Json),
+        minato_protobuf::MEDIA_TYPE => Ok(BodyFormat::Protobuf),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(BodyFormat::Yaml),
         other => Err(ApiError::unsupported_media_type(other, OFFERED)),
     }
