@@ -366,7 +366,7 @@ impl Declaration {
 
     /// Makes an object as it begins its life: no status of the user's making, generation 1.
     pub fn prepare_for_create(&self, object: &mut Value, now: Timestamp) {
-        if self.has_status() {
+        if self.has_status() && !self.strategy.keeps_status_on_create() {
             object.remove("status");
         }
         if let Some(metadata) = object.make("metadata") {

@@ -14,20 +14,31 @@
 //! function of its arguments: no clock, no dice, no I/O. Error texts are those of `k8s.io/kubernetes/pkg/apis/*/validation`,
 //! because people and programs know them.
 
+mod apps;
+mod batch;
 mod builtins;
 mod check;
+mod config;
 mod declaration;
+mod endpoints;
 mod error;
 mod event;
 mod hpa;
+mod int_or_percent;
+mod lease;
 pub mod metadata;
 pub mod names;
+mod namespace;
+mod node;
 mod path;
 mod pod;
+mod pod_template;
 mod read;
 mod resources;
 mod same;
 mod selectable;
+mod selector;
+mod service;
 mod strategy;
 mod volume_claim;
 

@@ -6,8 +6,6 @@
 
 use serde_json::{Map, Value};
 
-use minato_quantity::Quantity;
-
 /// Scalar fields whose zero value differs from absence.
 const POINTERS: &[&str] = &[
     "activeDeadlineSeconds",
@@ -100,11 +98,6 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(fields) => fields.iter().all(|(name, value)| is_zero(name, value)),
         Value::Bool(_) | Value::Number(_) => false,
     }
-}
-
-/// Whether two texts are the same amount.
-pub(crate) fn same_quantity(a: Option<Quantity>, b: Option<Quantity>) -> bool {
-    a.unwrap_or(Quantity::ZERO) == b.unwrap_or(Quantity::ZERO)
 }
 
 /// What differs, one line for each field: `-path: old`, `+path: new`.

@@ -15,6 +15,11 @@ pub trait Strategy: Sync + Send {
     /// Makes a new object as it begins its life: status as the API server sets it, fields that users may not choose.
     fn prepare_for_create(&self, _object: &mut Value, _now: Timestamp) {}
 
+    /// Whether a new object may bring its status along. Nearly none may.
+    fn keeps_status_on_create(&self) -> bool {
+        false
+    }
+
     /// Puts back what an update may not touch.
     fn prepare_for_update(&self, _new: &mut Value, _old: &Value) {}
 

@@ -2,15 +2,16 @@
 
 use super::kind;
 use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
-use crate::pod;
+use crate::{apps, config, endpoints, event, namespace, node, pod, pod_template, service};
 
 pub(super) const CORE: &[Declaration] = &[
     kind!("", "bindings", "binding", "Binding").verbs(Verbs::CreateOnly),
-    kind!("", "configmaps", "configmap", "ConfigMap").short(&["cm"]),
-    kind!("", "endpoints", "endpoints", "Endpoints").short(&["ep"]),
-    kind!("", "events", "event", "Event").short(&["ev"]).selectable(EVENT_FIELDS),
+    kind!("", "configmaps", "configmap", "ConfigMap").rules(&config::ConfigMap).short(&["cm"]),
+    kind!("", "endpoints", "endpoints", "Endpoints").rules(&endpoints::Endpoints).short(&["ep"]),
+    kind!("", "events", "event", "Event").rules(&event::CoreEvent).short(&["ev"]).selectable(EVENT_FIELDS),
     kind!("", "limitranges", "limitrange", "LimitRange").short(&["limits"]),
     kind!("", "namespaces", "namespace", "Namespace")
+        .rules(&namespace::Namespace)
         .cluster()
         .short(&["ns"])
         .named(NameRule::DnsLabel)
@@ -18,6 +19,7 @@ pub(super) const CORE: &[Declaration] = &[
         .subresources(&[Subresource::Finalize, Subresource::Status])
         .selectable(&[("status.phase", "status.phase"), ("name", "metadata.name")]),
     kind!("", "nodes", "node", "Node")
+        .rules(&node::Node)
         .cluster()
         .short(&["no"])
         .subresources(&[Subresource::Proxy, Subresource::Status])
@@ -35,8 +37,9 @@ pub(super) const CORE: &[Declaration] = &[
         .subresources(POD_SUBRESOURCES)
         .selectable(POD_FIELDS)
         .rules(&pod::Pod),
-    kind!("", "podtemplates", "podtemplate", "PodTemplate"),
+    kind!("", "podtemplates", "podtemplate", "PodTemplate").rules(&pod_template::PodTemplate),
     kind!("", "replicationcontrollers", "replicationcontroller", "ReplicationController")
+        .rules(&apps::ReplicationController)
         .short(&["rc"])
         .in_all()
         .subresources(&[
@@ -51,9 +54,10 @@ pub(super) const CORE: &[Declaration] = &[
     kind!("", "resourcequotas", "resourcequota", "ResourceQuota")
         .short(&["quota"])
         .subresources(&[Subresource::Status]),
-    kind!("", "secrets", "secret", "Secret").selectable(&[("type", "type")]),
+    kind!("", "secrets", "secret", "Secret").rules(&config::Secret).selectable(&[("type", "type")]),
     kind!("", "serviceaccounts", "serviceaccount", "ServiceAccount").short(&["sa"]).subresources(&[Subresource::Token]),
     kind!("", "services", "service", "Service")
+        .rules(&service::Service)
         .short(&["svc"])
         .in_all()
         .named(NameRule::DnsLabel)

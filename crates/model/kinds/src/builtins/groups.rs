@@ -2,7 +2,7 @@
 
 use super::kind;
 use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
-use crate::{event, hpa};
+use crate::{apps, batch, endpoints, event, hpa, lease};
 
 const EXTENSIONS: &[&str] = &["api-extensions"];
 
@@ -83,18 +83,26 @@ pub(super) const API_REGISTRATION: &[Declaration] =
         .subresources(&[Subresource::Status])];
 
 pub(super) const APPS: &[Declaration] = &[
-    kind!("apps", "controllerrevisions", "controllerrevision", "ControllerRevision"),
-    kind!("apps", "daemonsets", "daemonset", "DaemonSet").short(&["ds"]).in_all().subresources(&[Subresource::Status]),
+    kind!("apps", "controllerrevisions", "controllerrevision", "ControllerRevision").rules(&apps::ControllerRevision),
+    kind!("apps", "daemonsets", "daemonset", "DaemonSet")
+        .rules(&apps::DaemonSet)
+        .short(&["ds"])
+        .in_all()
+        .subresources(&[Subresource::Status]),
     kind!("apps", "deployments", "deployment", "Deployment")
+        .rules(&apps::Deployment)
         .short(&["deploy"])
         .in_all()
         .subresources(&[SCALE, Subresource::Status]),
     kind!("apps", "replicasets", "replicaset", "ReplicaSet")
+        .rules(&apps::ReplicaSet)
         .short(&["rs"])
         .in_all()
         .subresources(&[SCALE, Subresource::Status])
         .selectable(&[("status.replicas", "status.replicas")]),
     kind!("apps", "statefulsets", "statefulset", "StatefulSet")
+        .named(NameRule::DnsLabel)
+        .rules(&apps::StatefulSet)
         .short(&["sts"])
         .in_all()
         .subresources(&[SCALE, Subresource::Status]),
@@ -138,8 +146,13 @@ pub(super) const AUTOSCALING: &[Declaration] =
         .subresources(&[Subresource::Status])];
 
 pub(super) const BATCH: &[Declaration] = &[
-    kind!("batch", "cronjobs", "cronjob", "CronJob").short(&["cj"]).in_all().subresources(&[Subresource::Status]),
+    kind!("batch", "cronjobs", "cronjob", "CronJob")
+        .rules(&batch::CronJob)
+        .short(&["cj"])
+        .in_all()
+        .subresources(&[Subresource::Status]),
     kind!("batch", "jobs", "job", "Job")
+        .rules(&batch::Job)
         .in_all()
         .subresources(&[Subresource::Status])
         .selectable(&[("status.successful", "status.successful")]),
@@ -156,12 +169,14 @@ pub(super) const CERTIFICATES: &[Declaration] = &[kind!(
 .subresources(&[Subresource::Approval, Subresource::Status])
 .selectable(&[("spec.signerName", "spec.signerName")])];
 
-pub(super) const COORDINATION: &[Declaration] = &[kind!("coordination.k8s.io", "leases", "lease", "Lease")];
+pub(super) const COORDINATION: &[Declaration] =
+    &[kind!("coordination.k8s.io", "leases", "lease", "Lease").rules(&lease::Lease)];
 
 pub(super) const DISCOVERY: &[Declaration] =
-    &[kind!("discovery.k8s.io", "endpointslices", "endpointslice", "EndpointSlice")];
+    &[kind!("discovery.k8s.io", "endpointslices", "endpointslice", "EndpointSlice").rules(&endpoints::EndpointSlice)];
 
 pub(super) const EVENTS: &[Declaration] = &[kind!("events.k8s.io", "events", "event", "Event")
+    .rules(&event::NewEvent)
     .short(&["ev"])
     .stored_as("core/events", "v1", event::convert)
     .selectable(&[

@@ -5,7 +5,7 @@ mod mounts;
 use serde_json::Value;
 
 use super::volumes::Volumes;
-use super::{Context, env, probes, security};
+use super::{env, probes, security};
 use crate::check;
 use crate::error::Errors;
 use crate::names;
@@ -18,7 +18,6 @@ const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
 /// What containers are checked against.
 pub(super) struct Surroundings<'a> {
-    pub(super) context: &'a Context<'a>,
     pub(super) volumes: Volumes<'a>,
     pub(super) claim_names: Vec<&'a str>,
     pub(super) grace_period: i64,

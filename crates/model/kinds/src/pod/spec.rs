@@ -20,7 +20,6 @@ pub(crate) fn validate(spec: &Value, context: &Context<'_>, at: &At<'_>, errors:
         errors.required(&at.field("terminationGracePeriodSeconds"), "");
     }
     let around = Surroundings {
-        context,
         volumes: volumes::validate(spec, context, at, errors),
         claim_names: resource_claims(spec, &at.field("resourceClaims"), errors),
         grace_period: spec.int("terminationGracePeriodSeconds").unwrap_or(0),

@@ -4,18 +4,18 @@ use minato_kinds::{Declaration, FieldError, by_resource};
 use serde_json::{Value, json};
 
 /// The time of all tests.
-pub fn now() -> jiff::Timestamp {
+pub(crate) fn now() -> jiff::Timestamp {
     jiff::Timestamp::UNIX_EPOCH
 }
 
 /// The kind served under `apps/deployments` or `pods`.
-pub fn kind(path: &str) -> &'static Declaration {
+pub(crate) fn kind(path: &str) -> &'static Declaration {
     let (group, resource) = path.rsplit_once('/').unwrap_or(("", path));
     by_resource(group, resource).unwrap_or_else(|| panic!("no kind {path}"))
 }
 
 /// Sets, adds or (with `null`) removes what a JSON pointer names. Missing parents are made.
-pub fn edit(object: &mut Value, pointer: &str, value: Value) {
+pub(crate) fn edit(object: &mut Value, pointer: &str, value: Value) {
     let (parent, last) = pointer.rsplit_once('/').unwrap();
     let mut at = object;
     for name in parent.split('/').skip(1) {
@@ -43,7 +43,7 @@ pub fn edit(object: &mut Value, pointer: &str, value: Value) {
 }
 
 /// `base` with edits.
-pub fn edited(base: &Value, edits: &[(&str, Value)]) -> Value {
+pub(crate) fn edited(base: &Value, edits: &[(&str, Value)]) -> Value {
     let mut object = base.clone();
     for (pointer, value) in edits {
         edit(&mut object, pointer, value.clone());
@@ -52,7 +52,7 @@ pub fn edited(base: &Value, edits: &[(&str, Value)]) -> Value {
 }
 
 /// The object as it is just before it is stored for the first time.
-pub fn created(kind: &Declaration, object: &Value) -> Value {
+pub(crate) fn created(kind: &Declaration, object: &Value) -> Value {
     let mut object = object.clone();
     kind.to_storage(&mut object);
     kind.default(&mut object);
@@ -68,12 +68,12 @@ fn texts(errors: &[FieldError]) -> Vec<String> {
 }
 
 /// What the API says to a new object.
-pub fn create_errors(kind: &Declaration, object: &Value) -> Vec<String> {
+pub(crate) fn create_errors(kind: &Declaration, object: &Value) -> Vec<String> {
     texts(&kind.validate(&created(kind, object)))
 }
 
 /// What the API says to a change of `old` to `new`.
-pub fn update_errors(kind: &Declaration, old: &Value, new: &Value) -> Vec<String> {
+pub(crate) fn update_errors(kind: &Declaration, old: &Value, new: &Value) -> Vec<String> {
     let old = created(kind, old);
     let mut new = new.clone();
     kind.to_storage(&mut new);
@@ -83,7 +83,7 @@ pub fn update_errors(kind: &Declaration, old: &Value, new: &Value) -> Vec<String
 }
 
 /// What the API says to a change of the status.
-pub fn status_errors(kind: &Declaration, old: &Value, new: &Value) -> Vec<String> {
+pub(crate) fn status_errors(kind: &Declaration, old: &Value, new: &Value) -> Vec<String> {
     let mut old_stored = created(kind, old);
     if let Some(status) = old.get("status") {
         old_stored["status"] = status.clone();
@@ -95,32 +95,32 @@ pub fn status_errors(kind: &Declaration, old: &Value, new: &Value) -> Vec<String
 }
 
 /// A table of edits to one base object, each with the complaints it must bring.
-pub struct Table {
-    pub kind: &'static str,
-    pub base: Value,
+pub(crate) struct Table {
+    pub(crate) kind: &'static str,
+    pub(crate) base: Value,
 }
 
 impl Table {
     /// One case of creation.
-    pub fn create(&self, edits: &[(&str, Value)], expected: &[&str]) {
+    pub(crate) fn create(&self, edits: &[(&str, Value)], expected: &[&str]) {
         let errors = create_errors(kind(self.kind), &edited(&self.base, edits));
         assert_eq!(errors, expected, "create {} with {edits:?}", self.kind);
     }
 
     /// One case of update, from the base.
-    pub fn update(&self, edits: &[(&str, Value)], expected: &[&str]) {
+    pub(crate) fn update(&self, edits: &[(&str, Value)], expected: &[&str]) {
         self.update_from(&[], edits, expected);
     }
 
     /// One case of update, from the base with `old_edits`.
-    pub fn update_from(&self, old_edits: &[(&str, Value)], edits: &[(&str, Value)], expected: &[&str]) {
+    pub(crate) fn update_from(&self, old_edits: &[(&str, Value)], edits: &[(&str, Value)], expected: &[&str]) {
         let old = edited(&self.base, old_edits);
         let errors = update_errors(kind(self.kind), &old, &edited(&old, edits));
         assert_eq!(errors, expected, "update {} with {edits:?}", self.kind);
     }
 
     /// Checks that the object, made, has these values at these pointers (`null`: not there).
-    pub fn defaults(&self, edits: &[(&str, Value)], expected: &[(&str, Value)]) {
+    pub(crate) fn defaults(&self, edits: &[(&str, Value)], expected: &[(&str, Value)]) {
         let object = created(kind(self.kind), &edited(&self.base, edits));
         for (pointer, value) in expected {
             let found = object.pointer(pointer).cloned().unwrap_or(Value::Null);

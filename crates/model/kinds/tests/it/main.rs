@@ -1,5 +1,10 @@
 //! Kinds as data.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test helpers may fail loudly")]
+
 mod case;
 mod declarations;
 mod pods;
+mod services;
+mod small;
+mod workloads;

@@ -1,0 +1,181 @@
+//! StatefulSets.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{collisions, counts};
+use crate::check;
+use crate::error::{Errors, FieldError};
+use crate::int_or_percent;
+use crate::metadata;
+use crate::path::At;
+use crate::pod::defaults;
+use crate::read::{Fill, Read};
+use crate::same::same_value;
+use crate::selector::{self, Selector};
+use crate::strategy::Strategy;
+use crate::volume_claim;
+
+pub(crate) struct StatefulSet;
+
+const UPDATABLE: [&str; 7] = [
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
+impl Strategy for StatefulSet {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = object.make("spec") else { return };
+        spec.fill_text("podManagementPolicy", "OrderedReady");
+        spec.fill("replicas", 1);
+        spec.fill("revisionHistoryLimit", 10);
+        if let Some(strategy) = spec.make("updateStrategy") {
+            strategy.fill_text("type", "RollingUpdate");
+            if strategy.text("type") == "RollingUpdate"
+                && let Some(rolling) = strategy.make("rollingUpdate")
+            {
+                rolling.fill("partition", 0);
+            }
+        }
+        if let Some(policy) = spec.make("persistentVolumeClaimRetentionPolicy") {
+            policy.fill_text("whenDeleted", "Retain");
+            policy.fill_text("whenScaled", "Retain");
+        }
+        defaults::template(spec);
+        for claim in spec.each("volumeClaimTemplates") {
+            claim.fill("apiVersion", "v1");
+            claim.fill("kind", "PersistentVolumeClaim");
+            if let Some(spec) = claim.make("spec") {
+                volume_claim::default_spec(spec);
+            }
+            if let Some(status) = claim.make("status") {
+                status.fill_text("phase", "Pending");
+            }
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
+        object.set("status", json!({"replicas": 0, "availableReplicas": 0}));
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        spec(object.or_null("spec"), &At::Root.field("spec"), &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let at = At::Root.field("spec");
+        spec(new.or_null("spec"), &at, &mut errors);
+        let mut munged = new.or_null("spec").clone();
+        for field in UPDATABLE {
+            munged.copy(field, old.or_null("spec"));
+        }
+        if !same_value(&munged, old.or_null("spec")) {
+            let detail = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+            errors.forbidden(&at, detail);
+        }
+        errors.into_vec()
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let counters = [
+            "replicas",
+            "readyReplicas",
+            "currentReplicas",
+            "updatedReplicas",
+            "availableReplicas",
+            "observedGeneration",
+            "collisionCount",
+        ];
+        let parts = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
+        counts(new.or_null("status"), &counters, "replicas", &parts, &mut errors);
+        collisions(new, old, &mut errors);
+        errors.into_vec()
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+}
+
+fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    match spec.text("podManagementPolicy") {
+        "" => errors.required(&at.field("podManagementPolicy"), ""),
+        "OrderedReady" | "Parallel" => {}
+        policy => errors.invalid(&at.field("podManagementPolicy"), policy, "must be 'OrderedReady' or 'Parallel'"),
+    }
+    update_strategy(spec.or_null("updateStrategy"), &at.field("updateStrategy"), errors);
+    let policy_at = at.field("persistentVolumeClaimRetentionPolicy");
+    if let Some(policy) = spec.at("persistentVolumeClaimRetentionPolicy") {
+        for field in ["whenDeleted", "whenScaled"] {
+            check::one_of(policy, field, &["Retain", "Delete"], &policy_at, errors);
+        }
+    }
+    check::nonnegative(spec, "replicas", at, errors);
+    check::nonnegative(spec, "minReadySeconds", at, errors);
+    check::nonnegative(spec, "revisionHistoryLimit", at, errors);
+    check::nonnegative(spec.or_null("ordinals"), "start", &at.field("ordinals"), errors);
+    selector::validate(spec, "empty selector is invalid for statefulset", at, errors);
+    let selector = Selector::of(spec);
+    let template = spec.or_null("template");
+    let template_at = at.field("template");
+    if matches!(selector, Selector::Malformed) {
+        errors.invalid(&at.field("selector"), spec.or_null("selector").clone(), "");
+    } else {
+        self::template(template, selector.accepts(template), &template_at, errors);
+    }
+    let pod_at = template_at.field("spec");
+    let pod = template.or_null("spec");
+    if pod.text("restartPolicy") != "Always" {
+        errors.not_supported(&pod_at.field("restartPolicy"), pod.text("restartPolicy"), &["Always"]);
+    }
+    if pod.has("activeDeadlineSeconds") {
+        let detail = "activeDeadlineSeconds in StatefulSet is not Supported";
+        errors.forbidden(&pod_at.field("activeDeadlineSeconds"), detail);
+    }
+}
+
+/// The pod spec itself is not checked: its containers mount volumes that only the claims will bring. The reference leaves it
+/// to the pods.
+fn template(template: &Value, selects: bool, at: &At<'_>, errors: &mut Errors) {
+    let metadata = template.or_null("metadata");
+    if !selects {
+        let at = at.field("metadata");
+        let labels = metadata.or_null("labels").clone();
+        errors.invalid(&at.field("labels"), labels, "`selector` does not match template `labels`");
+    }
+    metadata::labels(metadata, &at.field("labels"), errors);
+    metadata::annotations(metadata, &at.field("annotations"), errors);
+    crate::pod::annotations(metadata, template.or_null("spec"), &at.field("annotations"), errors);
+}
+
+fn update_strategy(strategy: &Value, at: &At<'_>, errors: &mut Errors) {
+    let rolling_at = at.field("rollingUpdate");
+    match (strategy.text("type"), strategy.at("rollingUpdate")) {
+        ("", _) => errors.required(at, ""),
+        ("OnDelete", Some(rolling)) => {
+            errors.invalid(&rolling_at, rolling.clone(), "only allowed for updateStrategy 'RollingUpdate'");
+        }
+        ("OnDelete" | "RollingUpdate", None) => {}
+        ("RollingUpdate", Some(rolling)) => {
+            check::nonnegative(rolling, "partition", &rolling_at, errors);
+            if let Some(unavailable) = rolling.at("maxUnavailable") {
+                let at = rolling_at.field("maxUnavailable");
+                int_or_percent::validate(unavailable, &at, errors);
+                if int_or_percent::amount(unavailable) == 0 {
+                    errors.invalid(&at, unavailable.clone(), "cannot be 0");
+                }
+                int_or_percent::at_most_all(unavailable, &at, errors);
+            }
+        }
+        _ => errors.invalid(at, strategy.clone(), "must be 'RollingUpdate' or 'OnDelete'"),
+    }
+}

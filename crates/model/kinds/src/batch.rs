@@ -1,0 +1,9 @@
+//! Work that ends: Jobs and CronJobs.
+
+mod cron_job;
+mod job;
+mod job_update;
+mod schedule;
+
+pub(crate) use cron_job::CronJob;
+pub(crate) use job::Job;
