@@ -99,41 +99,54 @@ pub fn limit_bounding_set(keep: Capabilities) -> io::Result<()> {
     Ok(())
 }
 
-/// The thread may do what `permitted` says, at once, and passes on nothing but by the rules of execve for root.
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+const VERSION_3: u32 = 0x2008_0522;
+
+/// What the thread may do at most. On a machine that is a container itself, root does not hold everything.
 ///
 /// # Errors
-/// When it does not hold one of them.
-pub fn set(permitted: Capabilities) -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
+/// On kernels without version 3 of the interface (before 2.6.26).
+pub fn permitted() -> io::Result<Capabilities> {
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    let mut data = [Data::default(); 2];
+    // SAFETY: version 3 of the interface reads one header and writes two data blocks of these layouts, which live until
+    // the call returns.
+    let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
     }
-    #[repr(C)]
-    #[derive(Clone, Copy)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    const VERSION_3: u32 = 0x2008_0522;
-    let known = Capabilities(permitted.0 & last_known_mask());
+    Ok(Capabilities(u64::from(data[0].permitted) | u64::from(data[1].permitted) << 32))
+}
+
+/// The thread may do what `wanted` says, as far as it may now, and passes on nothing but by the rules of execve for
+/// root.
+///
+/// # Errors
+/// Never in practice: nothing is asked for that the thread does not hold.
+pub fn set(wanted: Capabilities) -> io::Result<()> {
+    let held = Capabilities(wanted.0 & permitted()?.0);
     let header = Header { version: VERSION_3, pid: 0 };
     let part = |bits: u64| Data { effective: bits as u32, permitted: bits as u32, inheritable: 0 };
-    let data = [part(known.0), part(known.0 >> 32)];
+    let data = [part(held.0), part(held.0 >> 32)];
     // SAFETY: prctl with five integers.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
     // SAFETY: version 3 of the interface reads one header and two data blocks of these layouts, which live until the
     // call returns.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// The capabilities that this kernel knows.
-fn last_known_mask() -> u64 {
-    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok();
-    let last = last.and_then(|text| text.trim().parse::<u32>().ok()).unwrap_or(NAMES.len() as u32 - 1);
-    1u64.checked_shl(last + 1).map_or(u64::MAX, |bit| bit - 1)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A [`Cgroup`] is a path such as `/minato-1a2b3c4d/pods/x`. On version 1 it is a directory in every hierarchy, on
 //! version 2 in the only one.
 
+mod devices;
 mod limits;
 mod oom;
 
@@ -263,6 +264,17 @@ impl Cgroup {
     /// When processes are left; the other directories are removed nevertheless.
     pub fn remove(&self) -> io::Result<()> {
         self.directories().map(|directory| remove_tree(&directory)).fold(Ok(()), Result::and)
+    }
+
+    /// The group's directories that exist, with the name of each hierarchy's mount point.
+    #[must_use]
+    pub fn existing_directories(&self) -> Vec<(String, PathBuf)> {
+        let named = self.hierarchies.mounts().into_iter().filter_map(|mount| {
+            let directory = mount.join(&self.path);
+            let name = mount.file_name()?.to_string_lossy().into_owned();
+            directory.is_dir().then_some((name, directory))
+        });
+        named.collect()
     }
 
     fn directories(&self) -> impl Iterator<Item = PathBuf> + '_ {

@@ -5,6 +5,7 @@
 //! - [`mounts`], [`disk`]: what is mounted, how full it is
 //! - [`process`]: pidfd, fork of a single-threaded process, system call filters
 //! - [`passing`]: descriptors over Unix sockets
+//! - [`readiness`]: descriptors in tokio
 //! - [`terminal`]: the size of a terminal
 //! - [`xattr`]: extended attributes
 //! - [`capability`]: the capabilities of the calling thread
@@ -17,5 +18,6 @@ pub mod namespaces;
 pub mod netns;
 pub mod passing;
 pub mod process;
+pub mod readiness;
 pub mod terminal;
 pub mod xattr;

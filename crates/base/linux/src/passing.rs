@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, accept4, recvmsg, sendmsg};
 
 /// Most descriptors in one message.
 pub const DESCRIPTORS_MAX: usize = 4;
@@ -36,6 +36,16 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<O
         }
     }
     Ok((message.bytes, descriptors))
+}
+
+/// Takes the next connection of a listening socket; it is closed on exec.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] when there is none and the socket is non-blocking.
+pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
+    let raw = accept4(listener.as_fd().as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: the kernel has just made this descriptor for this process; nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
 #[cfg(test)]

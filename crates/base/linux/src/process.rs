@@ -91,6 +91,16 @@ pub fn reset_signals() {
     let _ = nix::sys::signal::SigSet::empty().thread_set_mask();
 }
 
+/// Marks every descriptor from `first` on to be closed by `execve`.
+///
+/// # Errors
+/// On kernels before 5.11.
+pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: close_range takes three integers; with CLOEXEC it closes nothing that is in use now.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Makes a new keyring for this process, so that it does not share the server's. Not possible everywhere, so best
 /// effort.
 pub fn new_session_keyring() {

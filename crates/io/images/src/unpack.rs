@@ -15,7 +15,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use nix::sys::stat::{Mode, SFlag, makedev};
-use tar::{Entry, EntryType};
+use tar::{Entry, EntryType, Header};
 
 use place::{Place, Root};
 
@@ -82,11 +82,7 @@ impl Unpacking {
             return place.make_node(SFlag::S_IFCHR, Mode::empty(), 0);
         }
         self.clear(&place, kind.is_dir())?;
-        let mode = entry.header().mode()?;
-        let permissions = Mode::from_bits_truncate(mode & 0o7777);
-        let owner = (entry.header().uid()?, entry.header().gid()?);
-        let owner = (narrow(owner.0, "user")?, narrow(owner.1, "group")?);
-        let seconds = entry.header().mtime()?;
+        let Attributes { permissions, owner, seconds } = Attributes::of(entry.header())?;
         match kind {
             EntryType::Directory => {
                 let directory = place.make_directory()?;
@@ -148,9 +144,7 @@ impl Unpacking {
     }
 
     fn finish_directory(&mut self, directory: File, entry: &mut Entry<'_, &mut dyn Read>) -> io::Result<()> {
-        let header = entry.header();
-        let (user, group) = (narrow(header.uid()?, "user")?, narrow(header.gid()?, "group")?);
-        let (permissions, seconds) = (Mode::from_bits_truncate(header.mode()? & 0o7777), header.mtime()?);
+        let Attributes { permissions, owner: (user, group), seconds } = Attributes::of(entry.header())?;
         std::os::unix::fs::fchown(&directory, Some(user), Some(group))?;
         set_attributes(&directory, entry)?;
         nix::sys::stat::fchmod(&directory, permissions)?;
@@ -186,6 +180,35 @@ fn set_attributes(file: &File, entry: &mut Entry<'_, &mut dyn Read>) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// What every kind of entry has.
+struct Attributes {
+    permissions: Mode,
+    /// User and group.
+    owner: (u32, u32),
+    /// Time of the last change.
+    seconds: u64,
+}
+
+impl Attributes {
+    fn of(header: &Header) -> io::Result<Self> {
+        let old = header.as_old();
+        let mode = number(&old.mode, || header.mode().map(u64::from))?;
+        Ok(Self {
+            permissions: Mode::from_bits_truncate((mode & 0o7777) as u32),
+            owner: (
+                narrow(number(&old.uid, || header.uid())?, "user")?,
+                narrow(number(&old.gid, || header.gid())?, "group")?,
+            ),
+            seconds: number(&old.mtime, || header.mtime())?,
+        })
+    }
+}
+
+/// A field that was not filled in is zero, as other programs read it.
+fn number(field: &[u8], parse: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { parse() }
 }
 
 fn narrow(id: u64, what: &str) -> io::Result<u32> {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
@@ -125,6 +127,22 @@ pub struct Resources {
     pub hugepage_limits: BTreeMap<String, u64>,
 }
 
+impl Resources {
+    /// The part that is written to a cgroup.
+    pub(crate) fn limits(&self) -> minato_linux::cgroup::Limits {
+        minato_linux::cgroup::Limits {
+            cpu_shares: self.cpu_shares.filter(|shares| *shares > 0),
+            cpu_quota: self.cpu_quota.filter(|quota| *quota != 0),
+            cpu_period: self.cpu_period,
+            memory_bytes: self.memory_limit_bytes.filter(|bytes| *bytes != 0),
+            pids: self.pids_limit.filter(|pids| *pids != 0),
+            cpuset_cpus: self.cpuset_cpus.clone().filter(|cpus| !cpus.is_empty()),
+            hugepages: self.hugepage_limits.clone(),
+            oom_group: false,
+        }
+    }
+}
+
 /// One `setrlimit(2)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,8 +191,6 @@ pub enum Seccomp {
     Unconfined,
     /// The same list as containerd's and Docker's default profile.
     RuntimeDefault,
-    /// A profile in Docker's JSON form, by its path on this machine.
-    Localhost(PathBuf),
 }
 
 /// How far a container is in its life.
@@ -294,8 +310,32 @@ impl Resizer {
     }
 }
 
-/// The code of a process that ended, awaited.
-pub type ExitCode = Pin<Box<dyn Future<Output = Result<i32, RuntimeError>> + Send>>;
+/// The exit code of a command, awaited: 128 + signal if a signal ended it.
+#[derive(Debug)]
+pub struct ExitCode {
+    pub(crate) task: tokio::task::JoinHandle<i32>,
+    pub(crate) kill: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl ExitCode {
+    /// Has the command and its children killed. Await the code to know that they are dead.
+    pub fn kill(&mut self) {
+        if let Some(kill) = self.kill.take() {
+            // If nobody listens, it has ended already.
+            let _ = kill.send(());
+        }
+    }
+}
+
+impl Future for ExitCode {
+    type Output = Result<i32, RuntimeError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let failed =
+            |error| RuntimeError::System { what: "wait for a command".into(), source: io::Error::other(error) };
+        Pin::new(&mut self.task).poll(context).map_err(failed)
+    }
+}
 
 /// A command that runs in a container. Dropping the session closes its streams; the command itself goes on until it
 /// ends or notices.

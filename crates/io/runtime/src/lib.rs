@@ -13,16 +13,22 @@
 //! - The root file system is mounted in a mount namespace that only the container sees, so there is no mount to
 //!   leak: it goes with the container's last process.
 
+mod bundle;
 mod container;
+mod embedded;
 mod error;
+mod protocol;
 mod runtime;
 mod sandbox;
+mod seccomp;
+pub mod shim;
 
 pub use container::{
     AttachSession, ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, Device, ExecOutput,
     ExecRequest, ExecSession, ExitCode, Input, Mount, Output, Propagation, Resizer, Resources, Rlimit, Seccomp,
     Security, TerminalSize, parse_signal,
 };
+pub use embedded::{Config, Embedded, teardown};
 pub use error::RuntimeError;
 pub use runtime::Runtime;
 pub use sandbox::{Sandbox, SandboxConfig, SandboxId, SandboxStatus};
