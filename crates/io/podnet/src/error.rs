@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use minato_rules::Ipv4Cidr;
+use minato_rules::{Ipv4Cidr, ParseCidrError};
 
 /// Why the pod network could not be opened, or a pod not be attached or detached.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,9 @@ pub enum NetError {
     /// The cluster id becomes part of interface and table names.
     #[error("cluster id {0:?} is not 8 lower-case hex digits")]
     ClusterId(String),
+    /// The node's range is no range.
+    #[error(transparent)]
+    Range(#[from] ParseCidrError),
     /// The node's range has no room for pods.
     #[error("pod range {0} is smaller than a /30")]
     RangeTooSmall(Ipv4Cidr),

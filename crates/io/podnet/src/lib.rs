@@ -20,6 +20,6 @@ mod settings;
 pub use attachment::{Attached, PodAddress, PodAttachment, PodNetwork};
 pub use error::NetError;
 pub use firewall::{Firewall, FirewallConfig};
-pub use minato_rules::Ipv4Cidr;
+pub use minato_rules::{Ipv4Cidr, ParseCidrError};
 pub use network::{Config, GATEWAY, Network, teardown};
 pub use nft::socket::NftError;

@@ -48,7 +48,7 @@ pub struct Config {
 
 impl Config {
     fn directory(&self) -> PathBuf {
-        self.data_dir.join("node/network")
+        directory(&self.data_dir)
     }
 
     fn firewall(&self) -> FirewallConfig {
@@ -62,16 +62,27 @@ impl Config {
     }
 
     fn interface_prefix(&self) -> String {
-        format!("mn{}", self.cluster_id)
+        interface_prefix(&self.cluster_id)
     }
 
     fn validate(&self) -> Result<(), NetError> {
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if self.cluster_id.len() != 8 || !self.cluster_id.bytes().all(hex) {
-            return Err(NetError::ClusterId(self.cluster_id.clone()));
-        }
+        check_cluster_id(&self.cluster_id)?;
         if self.pod_cidr.prefix() > 30 { Err(NetError::RangeTooSmall(self.pod_cidr)) } else { Ok(()) }
     }
+}
+
+fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("node/network")
+}
+
+fn interface_prefix(cluster_id: &str) -> String {
+    format!("mn{cluster_id}")
+}
+
+fn check_cluster_id(cluster_id: &str) -> Result<(), NetError> {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let valid = cluster_id.len() == 8 && cluster_id.bytes().all(hex);
+    if valid { Ok(()) } else { Err(NetError::ClusterId(cluster_id.to_owned())) }
 }
 
 /// The pod network of this node.
@@ -207,14 +218,13 @@ impl PodNetwork for Network {
 /// Takes everything of this cluster off the host: interfaces (and with them routes), packet filter, changed settings,
 /// records.
 /// Runs to its end; the host need not have been prepared.
-pub async fn teardown(config: &Config) -> Vec<NetError> {
-    let mut errors = Vec::new();
-    errors.extend(config.validate().err());
-    if errors.is_empty() {
-        errors.extend(remove_interfaces(&config.interface_prefix()).await);
-        errors.extend(Firewall::remove(&config.cluster_id).map_err(NetError::from).err());
+pub async fn teardown(cluster_id: &str, data_dir: &Path) -> Vec<NetError> {
+    if let Err(error) = check_cluster_id(cluster_id) {
+        return vec![error];
     }
-    let directory = config.directory();
+    let mut errors = remove_interfaces(&interface_prefix(cluster_id)).await;
+    errors.extend(Firewall::remove(cluster_id).map_err(NetError::from).err());
+    let directory = directory(data_dir);
     match Remembered::open(directory.join("settings.json")) {
         Ok(remembered) => errors.extend(remembered.restore()),
         Err(error) => errors.push(error),

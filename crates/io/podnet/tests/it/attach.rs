@@ -117,8 +117,8 @@ fn teardown_leaves_the_node_as_it_was() {
     let _pod = site.pod("a");
     assert_eq!(forwarding(), "1");
     for _ in 0..2 {
-        let config = config(site.directory.path());
-        let errors = site.lab.node.block_on(|| async move { teardown(&config).await }).unwrap();
+        let directory = site.directory.path();
+        let errors = site.lab.node.block_on(|| async move { teardown(CLUSTER_ID, directory).await }).unwrap();
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(interfaces(&site), ["lo", "uplink"]);
         assert_eq!(forwarding(), "0");
