@@ -68,9 +68,20 @@ pub struct Subresource<'a> {
 }
 
 impl Subresource<'_> {
-    /// Whether requests become a connection: `exec`, `attach`, `portforward`, `proxy`.
+    /// Whether requests become a connection.
     fn connects(&self) -> bool {
-        self.body.is_some_and(|(_, _, kind)| kind.ends_with("Options"))
+        self.connection().is_some()
+    }
+
+    /// How the kind of a connection's options calls it: `PodExecOptions`.
+    fn connection(&self) -> Option<&'static str> {
+        match self.name {
+            "exec" => Some("Exec"),
+            "attach" => Some("Attach"),
+            "portforward" => Some("PortForward"),
+            "proxy" => Some("Proxy"),
+            _ => None,
+        }
     }
 }
 

@@ -179,7 +179,7 @@ fn connections(
     dialect: Dialect,
     suffix: &str,
 ) -> Map<String, Value> {
-    let about = subresource.body.unwrap_or((resource.group, resource.version, resource.kind));
+    let options = format!("{}{}Options", resource.kind, subresource.connection().unwrap_or_default());
     let verbs: &[(&str, &[&str])] = &[
         ("get", &["get", "head", "options"]),
         ("create", &["post"]),
@@ -203,7 +203,7 @@ fn connections(
                 body: None,
                 answer: Answer::Text,
                 codes: &[OK],
-                about,
+                about: (resource.group, resource.version, &options),
             };
             ((*method).to_owned(), operation.written(dialect, resource))
         })
