@@ -1,11 +1,39 @@
 //! The two things that the scheduler says to the API.
 
+use std::future::Future;
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use minato_placement::Uid;
 use serde_json::{Value, json};
+
+/// An answer that takes longer will not come.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a request had no success. It may have been carried out all the same: the watch will show.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestError {
+    #[error("the API refused, or could not be reached")]
+    Api(#[from] kube::Error),
+    #[error("no answer within {ANSWER_WITHIN:?}")]
+    TimedOut,
+}
+
+impl RequestError {
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if status.is_not_found())
+    }
+}
+
+async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<(), RequestError> {
+    match tokio::time::timeout(ANSWER_WITHIN, request).await {
+        Ok(result) => Ok(result.map(drop)?),
+        Err(_) => Err(RequestError::TimedOut),
+    }
+}
 
 /// The pod that is spoken of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +57,7 @@ impl PodName {
 }
 
 /// Binds the pod to the node, if it still is the pod of that uid.
-pub(crate) async fn bind(client: Client, pod: &PodName, node: &str) -> Result<(), kube::Error> {
+pub(crate) async fn bind(client: Client, pod: &PodName, node: &str) -> Result<(), RequestError> {
     let target = ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Node".to_owned()),
@@ -44,13 +72,11 @@ pub(crate) async fn bind(client: Client, pod: &PodName, node: &str) -> Result<()
     };
     let binding = Binding { metadata, target };
     let pods: Api<Pod> = Api::namespaced(client, &pod.namespace);
-    let answer: Result<Value, _> =
-        pods.create_subresource("binding", &pod.name, &PostParams::default(), &binding).await;
-    answer.map(drop)
+    in_time(pods.create_subresource::<_, Value>("binding", &pod.name, &PostParams::default(), &binding)).await
 }
 
 /// Writes into the pod's status that it fits nowhere, and since when.
-pub(crate) async fn tell(client: Client, pod: &PodName, message: &str, since: &Time) -> Result<(), kube::Error> {
+pub(crate) async fn tell(client: Client, pod: &PodName, message: &str, since: &Time) -> Result<(), RequestError> {
     let condition = json!({
         "type": "PodScheduled",
         "status": "False",
@@ -61,5 +87,5 @@ pub(crate) async fn tell(client: Client, pod: &PodName, message: &str, since: &T
     });
     let patch = json!({ "metadata": { "uid": *pod.uid.0 }, "status": { "conditions": [condition] } });
     let pods: Api<Pod> = Api::namespaced(client, &pod.namespace);
-    pods.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch)).await.map(drop)
+    in_time(pods.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch))).await
 }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::Config;
-use crate::bind::{PodName, bind, tell};
+use crate::bind::{PodName, RequestError, bind, tell};
 use crate::watch::{Listed, SeenPod, UPDATES_MAX, Update};
 
 /// Decisions between two looks at the updates.
@@ -46,8 +46,8 @@ struct Pending {
 
 /// What became of a request.
 enum Done {
-    Bound { pod: PodName, node: Arc<str>, result: Result<(), kube::Error> },
-    Told { pod: PodName, result: Result<(), kube::Error> },
+    Bound { pod: PodName, node: Arc<str>, result: Result<(), RequestError> },
+    Told { pod: PodName, result: Result<(), RequestError> },
 }
 
 impl Placing {
@@ -165,19 +165,18 @@ impl Placing {
     }
 
     /// A binding failed: unless the watch has shown the pod on its node meanwhile, it is free again.
-    fn unassume(&mut self, pod: &PodName, node: &str, error: &kube::Error) {
+    fn unassume(&mut self, pod: &PodName, node: &str, error: &RequestError) {
         if !self.assumed.remove(&pod.uid) {
             return;
         }
         let (namespace, name) = (&pod.namespace, &pod.name);
         tracing::warn!(namespace, pod = name, node, error = error as &dyn std::error::Error, "binding failed");
         self.cluster.take(&pod.uid);
-        match error {
-            kube::Error::Api(status) if status.is_not_found() => {
-                self.queue.remove(&pod.uid);
-                self.pending.remove(&pod.uid);
-            }
-            _ => self.queue.retry(&pod.uid),
+        if error.is_not_found() {
+            self.queue.remove(&pod.uid);
+            self.pending.remove(&pod.uid);
+        } else {
+            self.queue.retry(&pod.uid);
         }
         self.node_changed(node);
     }
