@@ -129,7 +129,8 @@ impl Controller {
         if let Some(taints) = node::taints(&node, now) {
             let patch = serde_json::json!({
                 "metadata": { "resourceVersion": node.metadata.resource_version },
-                "spec": { "taints": taints },
+                // `null` removes the field: an empty list would stay as one.
+                "spec": { "taints": Some(taints).filter(|taints| !taints.is_empty()) },
             });
             let written = self.api().patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await;
             self.nodes.observe(written.trying(|| format!("taint node {key}"))?);
