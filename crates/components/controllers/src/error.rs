@@ -44,6 +44,14 @@ pub enum Error {
         /// The owner's kind.
         kind: String,
     },
+    /// Some of a namespace's content could not be deleted.
+    #[error("failed to delete all content of namespace {namespace}: {}", errors.join(", "))]
+    Content {
+        /// Its name.
+        namespace: String,
+        /// What went wrong, by resource.
+        errors: Vec<String>,
+    },
     /// Somebody wrote the object between reading and writing.
     #[error("{object} was changed by another")]
     Overtaken {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client};
@@ -16,8 +16,8 @@ use crate::batch::all_at_once;
 use crate::discovery::{Resource, Resources};
 use crate::error::{Error, Trying as _, is_conflict, is_not_found, message_of, status_of};
 
-/// How long to wait before another look when nothing tells that content went away. The garbage collector tells as soon
-/// as a namespace is empty, so this matters only for what it does not watch.
+/// How long to wait before another look when nothing tells that content went away. The end of the last pod is seen, and
+/// the garbage collector tells as soon as a namespace is empty, so this matters only for what neither watches.
 const RECHECK: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -35,6 +35,8 @@ pub(crate) fn start(context: &Context, resources: &Resources) -> Queue<ObjectKey
         namespaces: context.informers.of::<Namespace>(),
         resources: resources.clone(),
     };
+    let pods = context.informers.of::<Pod>();
+    let pods_by_namespace = pods.by_namespace();
     let (scope, workers, work) = (context.scope.clone(), context.workers, queue.clone());
     context.scope.spawn("namespaces", async move {
         tokio::select! {
@@ -45,6 +47,17 @@ pub(crate) fn start(context: &Context, resources: &Resources) -> Queue<ObjectKey
         controller.namespaces.on_change(move |change| {
             if let Some(namespace) = change.after.as_ref().filter(|namespace| awaits_deletion(namespace)) {
                 changed.add(ObjectKey::of(&namespace.metadata));
+            }
+        });
+        // Once the last pod has ended, what it used can go.
+        let (changed, namespaces) = (work.clone(), controller.namespaces.clone());
+        pods.on_change(move |change| {
+            let Some(gone) = change.before.as_ref().filter(|_| change.after.is_none()) else { return };
+            let key = ObjectKey::cluster(gone.metadata.namespace.as_deref().unwrap_or_default());
+            if pods_by_namespace.is_empty(&key.name)
+                && namespaces.get(&key).is_some_and(|found| awaits_deletion(&found))
+            {
+                changed.add(key);
             }
         });
         work.work(&scope, workers, move |key| {
@@ -66,7 +79,14 @@ impl Controller {
                 self.finalize(namespace).await?;
                 Ok(Next::Done)
             }
-            Some(_) => Ok(Next::After(RECHECK)),
+            Some(_) if outcome.content_errors.is_empty() && outcome.discovery_errors.is_empty() => {
+                tracing::debug!(namespace = %key, remaining = ?outcome.remaining, "content is left");
+                Ok(Next::After(RECHECK))
+            }
+            Some(_) => Err(Error::Content {
+                namespace: key.to_string(),
+                errors: [outcome.discovery_errors, outcome.content_errors].concat(),
+            }),
             None => Ok(Next::Done),
         }
     }
