@@ -49,7 +49,7 @@ pub(crate) fn pod(text: &str) -> Arc<Pod> {
             uid: Some(name.clone()),
             name: Some(name),
             namespace: Some("default".to_owned()),
-            deletion_timestamp: flags.contains_key("going").then(|| Time(Timestamp::UNIX_EPOCH)),
+            deletion_timestamp: flags.contains_key("going").then_some(Time(Timestamp::UNIX_EPOCH)),
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {

@@ -1,5 +1,7 @@
 //! The client against a small API in memory: a tower service that serves ConfigMaps and takes Events.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers are tests too, but clippy knows only #[test] functions
+
 mod api;
 mod events;
 mod informers;
