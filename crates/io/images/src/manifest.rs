@@ -32,8 +32,16 @@ const LAYERS_MAX: usize = 127;
 const INDEX_DEPTH_MAX: usize = 4;
 const IMAGES_MAX: usize = 1_000;
 
-/// The images of an archive for this kind of machine.
+/// The images of an archive for this kind of machine, at least one.
 pub(crate) fn read(archive: &Archive) -> Result<Vec<Plan>, ImageError> {
+    let plans = read_plans(archive)?;
+    if plans.is_empty() {
+        return Err(archive.entry("manifest.json", "there is no image in it"));
+    }
+    Ok(plans)
+}
+
+fn read_plans(archive: &Archive) -> Result<Vec<Plan>, ImageError> {
     let docker = archive.has("manifest.json");
     if archive.has("index.json") {
         let mut plans = read_oci(archive)?;

@@ -89,6 +89,7 @@ impl FromStr for ImageName {
 /// The part before the first slash is a registry if it could not be a Docker Hub user.
 fn is_domain(first: &str) -> bool {
     (first.contains('.') || first.contains(':') || first == "localhost")
+        && first.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
         && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
