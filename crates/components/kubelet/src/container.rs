@@ -11,9 +11,6 @@ use minato_runtime::{ContainerConfig, Mount, Propagation, Resources, Seccomp, Se
 use crate::host_files::HostFiles;
 use crate::volumes::{MountedVolumes, SubPathError, sub_path};
 
-/// Where local seccomp profiles are looked for.
-const SECCOMP_PROFILES: &str = "/var/lib/kubelet/seccomp";
-
 /// Why a container cannot be described to the runtime.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -21,6 +18,8 @@ pub(crate) enum ConfigError {
     Volume(String),
     #[error(transparent)]
     SubPath(#[from] SubPathError),
+    #[error("seccomp profiles of type Localhost are not supported on this node")]
+    LocalSeccomp,
 }
 
 /// All that a container's configuration is made of.
@@ -75,7 +74,7 @@ pub(crate) fn configure(ingredients: Ingredients<'_>) -> Result<ContainerConfig,
             oom_score_adj: Some(numbers.oom_score_adj),
             ..Resources::default()
         },
-        security: security(pod_security, container.security_context.as_ref()),
+        security: security(pod_security, container.security_context.as_ref())?,
         log_path: log_path(&container.name, ingredients.attempt),
         tty: container.tty == Some(true),
         stdin: container.stdin == Some(true),
@@ -140,7 +139,7 @@ fn propagation(mount: &VolumeMount) -> Propagation {
 }
 
 /// The container's security context over the pod's.
-fn security(pod: Option<&PodSecurityContext>, container: Option<&SecurityContext>) -> Security {
+fn security(pod: Option<&PodSecurityContext>, container: Option<&SecurityContext>) -> Result<Security, ConfigError> {
     let number = |value: i64| u32::try_from(value).ok();
     let user = container.and_then(|own| own.run_as_user).or(pod.and_then(|pod| pod.run_as_user));
     let group = container.and_then(|own| own.run_as_group).or(pod.and_then(|pod| pod.run_as_group));
@@ -156,13 +155,13 @@ fn security(pod: Option<&PodSecurityContext>, container: Option<&SecurityContext
     let privileged = container.and_then(|own| own.privileged) == Some(true);
     let profile =
         container.and_then(|own| own.seccomp_profile.as_ref()).or(pod.and_then(|pod| pod.seccomp_profile.as_ref()));
-    let seccomp = match profile.map(|profile| (profile.type_.as_str(), profile.localhost_profile.as_deref())) {
+    let seccomp = match profile.map(|profile| profile.type_.as_str()) {
         _ if privileged => Seccomp::Unconfined,
-        Some(("RuntimeDefault", _)) => Seccomp::RuntimeDefault,
-        Some(("Localhost", Some(name))) => Seccomp::Localhost(Path::new(SECCOMP_PROFILES).join(name)),
+        Some("RuntimeDefault") => Seccomp::RuntimeDefault,
+        Some("Localhost") => return Err(ConfigError::LocalSeccomp),
         _ => Seccomp::Unconfined,
     };
-    Security {
+    Ok(Security {
         run_as_user: user.and_then(number),
         run_as_group: group.and_then(number),
         supplemental_groups: supplemental,
@@ -174,7 +173,7 @@ fn security(pod: Option<&PodSecurityContext>, container: Option<&SecurityContext
         no_new_privileges: container.and_then(|own| own.allow_privilege_escalation) == Some(false),
         seccomp,
         unmasked_proc: container.and_then(|own| own.proc_mount.as_deref()) == Some("Unmasked"),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -194,7 +193,7 @@ mod tests {
             "runAsUser": 9, "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
         }))
         .unwrap();
-        let security = security(Some(&pod), Some(&own));
+        let security = security(Some(&pod), Some(&own)).unwrap();
         assert_eq!((security.run_as_user, security.run_as_group), (Some(9), Some(2)));
         assert_eq!(security.supplemental_groups, [4, 3]);
         assert!(security.run_as_non_root && security.no_new_privileges && !security.privileged);
