@@ -25,6 +25,8 @@ pub(crate) enum Command {
     ///     kubectl --kubeconfig ./cluster.yaml get nodes
     #[command(verbatim_doc_comment)]
     Server(Box<ServerOptions>),
+    /// Stop a cluster and its containers, and take everything of it off this host but its data
+    Down(NodeDirectory),
     /// Manage the container images of this machine's node
     #[command(subcommand)]
     Image(ImageCommand),

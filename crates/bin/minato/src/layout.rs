@@ -30,6 +30,11 @@ impl Layout {
         self.root.join("keys/sealing.key")
     }
 
+    /// Everything of the node: containers, volumes, logs.
+    pub(crate) fn node(&self) -> PathBuf {
+        self.root.join("node")
+    }
+
     /// Images of the node.
     pub(crate) fn images(&self) -> PathBuf {
         self.root.join("node/images")

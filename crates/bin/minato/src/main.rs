@@ -3,9 +3,11 @@
 mod address;
 mod cli;
 mod control_plane;
+mod down;
 mod image;
 mod kubeconfig;
 mod layout;
+mod node;
 mod options;
 mod server;
 
@@ -16,8 +18,14 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    // A container's shim must be single-threaded and small: it leaves before anything else is set up.
+    if arguments.get(1).is_some_and(|argument| argument == "shim") {
+        return minato_runtime::shim::main(arguments.into_iter().skip(2));
+    }
     let outcome = match Cli::parse().command {
         Command::Server(options) => server::main(options),
+        Command::Down(node) => down::main(&node.data_dir),
         Command::Image(command) => image::main(command),
         Command::Version => {
             println!("minato {} (Kubernetes API v1.36)", env!("CARGO_PKG_VERSION"));

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use crate::control_plane::ControlPlane;
 use crate::layout::Layout;
 use crate::options::{ServerOptions, Settings};
-use crate::{address, kubeconfig};
+use crate::{address, kubeconfig, node};
 
 /// How long components may take to end.
 const COMPONENTS_DEADLINE: Duration = Duration::from_secs(5);
@@ -52,6 +52,9 @@ async fn run(settings: Settings, started: Instant) -> anyhow::Result<()> {
     let (plane, door) = ControlPlane::build(&settings, &layout, node_ip, &serving).await?;
     plane.start(door, &settings, &serving, &components).await?;
     kubeconfig::write(&settings.kubeconfig, &plane.url(), plane.authority.certificate_pem(), &plane.administrator()?)?;
+    if settings.node {
+        node::run(&plane, &settings, &layout, &components).await?;
+    }
     tracing::info!(
         url = plane.url(),
         kubeconfig = %settings.kubeconfig.display(),

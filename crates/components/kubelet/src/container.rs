@@ -18,8 +18,8 @@ pub(crate) enum ConfigError {
     Volume(String),
     #[error(transparent)]
     SubPath(#[from] SubPathError),
-    #[error("seccomp profiles of type Localhost are not supported on this node")]
-    LocalSeccomp,
+    #[error("seccomp profile type \"{0}\" is not supported")]
+    Seccomp(String),
 }
 
 /// All that a container's configuration is made of.
@@ -157,9 +157,10 @@ fn security(pod: Option<&PodSecurityContext>, container: Option<&SecurityContext
         container.and_then(|own| own.seccomp_profile.as_ref()).or(pod.and_then(|pod| pod.seccomp_profile.as_ref()));
     let seccomp = match profile.map(|profile| profile.type_.as_str()) {
         _ if privileged => Seccomp::Unconfined,
+        None | Some("Unconfined") => Seccomp::Unconfined,
         Some("RuntimeDefault") => Seccomp::RuntimeDefault,
-        Some("Localhost") => return Err(ConfigError::LocalSeccomp),
-        _ => Seccomp::Unconfined,
+        // Never less confined than was asked for.
+        Some(other) => return Err(ConfigError::Seccomp(other.to_owned())),
     };
     Ok(Security {
         run_as_user: user.and_then(number),
@@ -199,5 +200,8 @@ mod tests {
         assert!(security.run_as_non_root && security.no_new_privileges && !security.privileged);
         assert_eq!(security.seccomp, Seccomp::RuntimeDefault);
         assert_eq!(security.drop_capabilities, ["ALL"]);
+
+        let local = serde_json::from_value(json!({"seccompProfile": {"type": "Localhost", "localhostProfile": "x"}}));
+        assert!(matches!(super::security(None, Some(&local.unwrap())), Err(ConfigError::Seccomp(_))));
     }
 }

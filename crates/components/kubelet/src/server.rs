@@ -13,7 +13,6 @@ mod logs;
 mod port_forward;
 mod query;
 mod reply;
-mod spdy;
 mod streams;
 mod websocket;
 

@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub use self::error::OpenError;
 use self::file::File;
 use self::lock::DirectoryLock;
+pub use self::lock::holder;
 use self::seal::Sealer;
 use self::writer::{Request, Writer};
 use crate::{Backend, BackupError, CommitError};

@@ -11,6 +11,18 @@ pub(super) struct DirectoryLock {
     _file: File,
 }
 
+/// The process that has the store in `directory` open, if one has.
+pub fn holder(directory: &Path) -> Option<u32> {
+    let mut file = File::open(directory.join("lock")).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {}
+        Ok(()) | Err(TryLockError::Error(_)) => return None,
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
 impl DirectoryLock {
     /// Makes the directory if it is absent and locks it.
     pub(super) fn acquire(directory: &Path) -> Result<Self, OpenError> {

@@ -1,7 +1,7 @@
 //! Volumes of pods.
 
 mod projected;
-pub(crate) mod remote;
+mod remote;
 
 use serde_json::{Value, json};
 

@@ -4,9 +4,7 @@
 
 mod case;
 mod declarations;
-mod more;
 mod pods;
-mod properties;
 mod services;
 mod small;
 mod workloads;
