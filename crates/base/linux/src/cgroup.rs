@@ -263,7 +263,9 @@ impl Cgroup {
     /// # Errors
     /// When processes are left; the other directories are removed nevertheless.
     pub fn remove(&self) -> io::Result<()> {
-        self.directories().map(|directory| remove_tree(&directory)).fold(Ok(()), Result::and)
+        // A group whose last process has just died is busy for a moment longer.
+        let deadline = Instant::now() + BUSY_TIMEOUT;
+        self.directories().map(|directory| remove_tree(&directory, deadline)).fold(Ok(()), Result::and)
     }
 
     /// The group's directories that exist, with the name of each hierarchy's mount point.
@@ -327,11 +329,12 @@ fn collect_processes(directory: &Path, processes: &mut Vec<i32>) {
     }
 }
 
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Groups are removed by rmdir, the lowest first; their files cannot be removed one by one.
-fn remove_tree(directory: &Path) -> io::Result<()> {
-    let below = subdirectories(directory).iter().map(|below| remove_tree(below)).fold(Ok(()), Result::and);
-    // A group whose last process has just died is busy for a moment longer.
-    let deadline = Instant::now() + Duration::from_secs(1);
+fn remove_tree(directory: &Path, deadline: Instant) -> io::Result<()> {
+    let below = subdirectories(directory);
+    let below = below.iter().map(|below| remove_tree(below, deadline)).fold(Ok(()), Result::and);
     loop {
         match fs::remove_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return below,

@@ -127,7 +127,7 @@ impl Controller {
         let observed = Observed { deployment: &found, replica_sets: &sets, pods: &pods, now: Timestamp::now() };
         let plan = deployment::plan(&observed);
 
-        let mut current = found;
+        let mut current = Arc::clone(&found);
         for step in plan.steps {
             match self.carry_out(key, &current, step).await? {
                 Done::Step => {}
@@ -135,7 +135,7 @@ impl Controller {
                 Done::Stop => return Ok(Next::Done),
             }
         }
-        self.report(key, &current, plan.status).await?;
+        self.report(key, &found, with_status(&current, plan.status)).await?;
         Ok(plan.recheck.map_or(Next::Done, Next::After))
     }
 
@@ -228,12 +228,10 @@ impl Controller {
                 }
             }
             Step::SetRevision(revision) => {
-                let api: Api<Deployment> = Api::namespaced(self.client.clone(), &key.namespace);
-                let patch = serde_json::json!({ "metadata": { "annotations": { REVISION: revision } } });
-                let written = api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await;
-                let written = written.trying(|| format!("set the revision of deployment {key}"))?;
-                self.deployments.observe(written.clone());
-                Ok(Done::Deployment(Arc::new(written)))
+                // Written together with the status: there, unlike elsewhere, an annotation is no new generation.
+                let mut noted = (**deployment).clone();
+                noted.metadata.annotations.get_or_insert_default().insert(REVISION.to_owned(), revision);
+                Ok(Done::Deployment(Arc::new(noted)))
             }
         }
     }
@@ -259,14 +257,15 @@ impl Controller {
                     self.sets.observe(existing);
                     return Ok(Done::Step);
                 }
-                self.report(key, deployment, deployment::after_collision(deployment)).await?;
+                let status = deployment::after_collision(deployment);
+                self.report(key, deployment, with_status(deployment, status)).await?;
                 Err(Error::Collision { name: name.to_owned() })
             }
             Err(error) if is_namespace_terminating(&error) => Ok(Done::Stop),
             Err(error) => {
                 let message = message_of(&error);
                 let status = deployment::after_failed_creation(deployment, name, &message, Timestamp::now());
-                self.report(key, deployment, status).await?;
+                self.report(key, deployment, with_status(deployment, status)).await?;
                 self.recorder.warning(
                     &**deployment,
                     "ReplicaSetCreateError",
@@ -286,13 +285,13 @@ impl Controller {
         );
     }
 
-    async fn report(&self, key: &ObjectKey, deployment: &Deployment, status: DeploymentStatus) -> Result<(), Error> {
-        if deployment.status.as_ref() == Some(&status) {
+    /// Writes the status, and the annotations, if they changed.
+    async fn report(&self, key: &ObjectKey, before: &Deployment, after: Deployment) -> Result<(), Error> {
+        if *before == after {
             return Ok(());
         }
         let api: Api<Deployment> = Api::namespaced(self.client.clone(), &key.namespace);
-        let renewed = Deployment { status: Some(status), ..deployment.clone() };
-        match api.replace_status(&key.name, &PostParams::default(), &renewed).await {
+        match api.replace_status(&key.name, &PostParams::default(), &after).await {
             Ok(written) => self.deployments.observe(written),
             Err(error) if is_not_found(&error) => {}
             Err(error) => return Err(error).trying(|| format!("report the status of deployment {key}")),
@@ -301,11 +300,15 @@ impl Controller {
     }
 }
 
+fn with_status(deployment: &Deployment, status: DeploymentStatus) -> Deployment {
+    Deployment { status: Some(status), ..deployment.clone() }
+}
+
 /// How one step ended.
 enum Done {
     /// As planned.
     Step,
-    /// As planned, and the Deployment itself was written.
+    /// As planned, and this is how the Deployment should be.
     Deployment(Arc<Deployment>),
     /// The namespace is being deleted: nothing more to do.
     Stop,

@@ -13,6 +13,7 @@ mod logs;
 mod port_forward;
 mod query;
 mod reply;
+mod spdy;
 mod streams;
 mod websocket;
 

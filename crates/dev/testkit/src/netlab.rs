@@ -23,7 +23,7 @@ pub const NODE_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub const OUTSIDE_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// The largest packet of the link between them.
 pub const UPLINK_MTU: u32 = 1400;
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether namespaces can be made; says so if not.
 #[must_use]
@@ -121,14 +121,7 @@ impl Namespace {
     /// # Errors
     /// When nobody answers.
     pub fn ask_tcp(&self, address: SocketAddr) -> std::io::Result<String> {
-        let ask = move || {
-            let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        in_netns(&self.path(), ask)?
+        in_netns(&self.path(), || ask_tcp(address))?
     }
 
     /// A UDP socket inside, which gives up after a while.
@@ -140,6 +133,18 @@ impl Namespace {
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(socket)
     }
+}
+
+/// What a TCP server says, asked from the namespace of the calling thread.
+///
+/// # Errors
+/// When nobody answers.
+pub fn ask_tcp(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// What a UDP server says.

@@ -68,6 +68,13 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+impl Endpoint {
+    /// No endpoint sorts before this one.
+    pub(crate) const FIRST: Self = Self { address: Ipv4Addr::UNSPECIFIED, port: 0 };
+    /// No endpoint sorts after this one.
+    pub(crate) const LAST: Self = Self { address: Ipv4Addr::BROADCAST, port: u16::MAX };
+}
+
 /// How packets to a frontend are spread; each kind that is in use has one chain, shared by all frontends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Balance {
@@ -97,6 +104,8 @@ pub struct Elements {
     pub served: BTreeMap<Frontend, Balance>,
     /// Frontend and slot to endpoint.
     pub slots: BTreeMap<(Frontend, u32), Endpoint>,
+    /// Endpoints of the frontends whose clients stick to them.
+    pub sticky: BTreeSet<(Frontend, Endpoint)>,
     /// Frontend to refusal.
     pub refused: BTreeMap<Frontend, Refusal>,
     /// Pod addresses.
@@ -118,12 +127,14 @@ impl Elements {
         self.balances.retain(|balance| !remove.balances.contains(balance));
         self.served.retain(|frontend, _| !remove.served.contains_key(frontend));
         self.slots.retain(|slot, _| !remove.slots.contains_key(slot));
+        self.sticky.retain(|pair| !remove.sticky.contains(pair));
         self.refused.retain(|frontend, _| !remove.refused.contains_key(frontend));
         self.hairpins.retain(|address| !remove.hairpins.contains(address));
         self.cluster_ips.retain(|address| !remove.cluster_ips.contains(address));
         self.balances.extend(&add.balances);
         self.served.extend(&add.served);
         self.slots.extend(&add.slots);
+        self.sticky.extend(&add.sticky);
         self.refused.extend(&add.refused);
         self.hairpins.extend(&add.hairpins);
         self.cluster_ips.extend(&add.cluster_ips);
@@ -163,6 +174,7 @@ pub fn diff(before: &Elements, after: &Elements) -> Changes {
             balances: before.balances.difference(&after.balances).copied().collect(),
             served: lost(&before.served, &after.served),
             slots: lost(&before.slots, &after.slots),
+            sticky: before.sticky.difference(&after.sticky).copied().collect(),
             refused: lost(&before.refused, &after.refused),
             hairpins: before.hairpins.difference(&after.hairpins).copied().collect(),
             cluster_ips: before.cluster_ips.difference(&after.cluster_ips).copied().collect(),
@@ -171,6 +183,7 @@ pub fn diff(before: &Elements, after: &Elements) -> Changes {
             balances: after.balances.difference(&before.balances).copied().collect(),
             served: lost(&after.served, &before.served),
             slots: lost(&after.slots, &before.slots),
+            sticky: after.sticky.difference(&before.sticky).copied().collect(),
             refused: lost(&after.refused, &before.refused),
             hairpins: after.hairpins.difference(&before.hairpins).copied().collect(),
             cluster_ips: after.cluster_ips.difference(&before.cluster_ips).copied().collect(),

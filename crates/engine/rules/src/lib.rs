@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | served | address, protocol, port | how to balance: one shared chain per number of endpoints |
 //! | slots | address, protocol, port, slot | endpoint's address and port |
+//! | sticky | address, protocol, port, endpoint's address and port | (clients may stick to that endpoint) |
 //! | refused | address, protocol, port | reject or drop |
 //! | hairpins | pod address | (its traffic to itself needs another source address) |
 //! | cluster IPs | address | (ports without a frontend are refused) |

@@ -29,6 +29,8 @@ pub struct Planner {
     hairpins: Counted<Ipv4Addr>,
     cluster_ips: Counted<Ipv4Addr>,
     touched: Touched,
+    /// Whether kinds of balance that nothing uses have to go: only once after a start, since they come back often.
+    sweeping: bool,
 }
 
 /// What may differ from what is programmed.
@@ -83,7 +85,8 @@ impl Planner {
     pub fn reset(&mut self, programmed: Elements) {
         let known = programmed.served.keys().chain(programmed.refused.keys());
         let in_slots = programmed.slots.keys().map(|(frontend, _)| frontend);
-        self.touched.frontends = known.chain(in_slots).chain(self.claims.keys()).copied().collect();
+        let sticky = programmed.sticky.iter().map(|(frontend, _)| frontend);
+        self.touched.frontends = known.chain(in_slots).chain(sticky).chain(self.claims.keys()).copied().collect();
         self.touched.hairpins = programmed.hairpins.iter().chain(self.hairpins.counts.keys()).copied().collect();
         self.touched.cluster_ips =
             programmed.cluster_ips.iter().chain(self.cluster_ips.counts.keys()).copied().collect();
@@ -92,6 +95,7 @@ impl Planner {
             self.balances.add(*balance);
         }
         self.programmed = programmed;
+        self.sweeping = true;
     }
 
     /// Notes what a Service asks for now; nothing, when it is gone.
@@ -141,6 +145,8 @@ impl Planner {
         for frontend in &self.touched.frontends {
             let slots = self.programmed.slots.range((*frontend, 0)..=(*frontend, u32::MAX));
             before.slots.extend(slots);
+            let pairs = (*frontend, Endpoint::FIRST)..=(*frontend, Endpoint::LAST);
+            before.sticky.extend(self.programmed.sticky.range(pairs));
             before.served.extend(self.programmed.served.get_key_value(frontend));
             before.refused.extend(self.programmed.refused.get_key_value(frontend));
             if let Some(action) = self.wanted(frontend) {
@@ -170,6 +176,7 @@ impl Planner {
         }
         self.programmed.apply(changes);
         self.touched = Touched::default();
+        self.sweeping = false;
     }
 
     /// What is programmed as far as the planner knows.
@@ -183,7 +190,7 @@ impl Planner {
         self.services.get(owner)?.frontends.get(frontend)
     }
 
-    /// The kinds of balance that come into use, and those that nothing uses any more.
+    /// The kinds of balance that come into use, and after a start those that nothing uses.
     fn balance_changes(&self, changes: &Changes) -> (BTreeSet<Balance>, BTreeSet<Balance>) {
         let mut difference: BTreeMap<Balance, isize> = BTreeMap::new();
         for balance in changes.add.served.values() {
@@ -197,7 +204,7 @@ impl Planner {
             now.saturating_add_signed(difference.get(balance).copied().unwrap_or(0)) > 0
         };
         let added = difference.keys().filter(|balance| used(balance) && !self.programmed.balances.contains(balance));
-        let unused = self.programmed.balances.iter().filter(|balance| !used(balance));
+        let unused = self.programmed.balances.iter().filter(|balance| self.sweeping && !used(balance));
         (added.copied().collect(), unused.copied().collect())
     }
 }
@@ -224,6 +231,9 @@ fn add_action(elements: &mut Elements, frontend: Frontend, action: &Action, slot
                 affinity_seconds: *affinity_seconds,
             };
             elements.served.insert(frontend, balance);
+            if affinity_seconds.is_some() {
+                elements.sticky.extend(endpoints.iter().map(|endpoint| (frontend, *endpoint)));
+            }
             elements.slots.extend((0..).zip(slots).map(|(slot, endpoint)| ((frontend, slot), endpoint)));
         }
         Action::Refuse(refusal) => {
@@ -232,7 +242,7 @@ fn add_action(elements: &mut Elements, frontend: Frontend, action: &Action, slot
     }
 }
 
-/// Puts endpoints into slots so that as many as can keep theirs: clients with affinity are remembered by slot.
+/// Puts endpoints into slots so that as many as can keep theirs: little has to be programmed.
 fn arrange(slots_before: &[Endpoint], endpoints: &BTreeSet<Endpoint>) -> Vec<Endpoint> {
     let stays = |slot: &usize| {
         slots_before

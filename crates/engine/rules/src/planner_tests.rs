@@ -76,9 +76,31 @@ fn the_last_endpoint_gone_means_refused_and_back() {
     planner.set(&key(1), service(&[(1, Action::Refuse(Refusal::Reject))]));
     let changes = step(&mut planner);
     assert_eq!((changes.remove.served.len(), changes.remove.slots.len(), changes.add.refused.len()), (1, 1, 1));
-    assert_eq!(changes.remove.balances.len(), 1, "nothing uses the chain any more");
+    assert_eq!(changes.remove.balances.len(), 0, "the chain may be needed again soon");
     planner.set(&key(1), service(&[(1, serving(&[1]))]));
-    assert_eq!(step(&mut planner).remove.refused.len(), 1);
+    let changes = step(&mut planner);
+    assert_eq!((changes.remove.refused.len(), changes.add.balances.len()), (1, 0));
+    planner.set(&key(1), ServiceRules::default());
+    step(&mut planner);
+    let mut restarted = Planner::new(planner.programmed().clone());
+    assert_eq!(step(&mut restarted).remove.balances.len(), 1, "a start sweeps");
+}
+
+#[test]
+fn clients_may_stick_to_the_endpoints_there_are() {
+    let sticky = |numbers: &[u8]| Action::Serve {
+        endpoints: numbers.iter().map(|number| endpoint(*number)).collect(),
+        affinity_seconds: Some(60),
+    };
+    let mut planner = Planner::default();
+    planner.set(&key(1), service(&[(1, sticky(&[1, 2]))]));
+    step(&mut planner);
+    planner.set(&key(1), service(&[(1, sticky(&[2, 3]))]));
+    let changes = step(&mut planner);
+    assert_eq!(changes.remove.sticky, [(frontend(1), endpoint(1))].into());
+    assert_eq!(changes.add.sticky, [(frontend(1), endpoint(3))].into());
+    planner.set(&key(1), service(&[(1, serving(&[2, 3]))]));
+    assert_eq!(step(&mut planner).remove.sticky.len(), 2);
 }
 
 #[test]
@@ -121,7 +143,10 @@ fn expected(services: &BTreeMap<ServiceKey, ServiceRules>) -> Planner {
 
 fn without_slot_order(elements: &Elements) -> (Elements, BTreeSet<(Frontend, Endpoint)>, usize) {
     let slots = elements.slots.iter().map(|((frontend, _), endpoint)| (*frontend, *endpoint)).collect();
-    (Elements { slots: BTreeMap::new(), ..elements.clone() }, slots, elements.slots.len())
+    // Kinds of balance may stay for later.
+    let balances = elements.served.values().copied().collect();
+    assert!(elements.balances.is_superset(&balances));
+    (Elements { slots: BTreeMap::new(), balances, ..elements.clone() }, slots, elements.slots.len())
 }
 
 proptest! {

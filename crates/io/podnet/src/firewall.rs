@@ -6,6 +6,7 @@
 mod element;
 mod ruleset;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use minato_rules::{Changes, Elements, Ipv4Cidr};
@@ -13,7 +14,9 @@ use nix::libc;
 
 use crate::nft::batch::{self, Batch, Encoded};
 use crate::nft::socket::{NetfilterSocket, NftError};
-use ruleset::{AFFINITY, CLUSTER_IPS, HAIRPINS, REFUSED, SERVED, SLOTS};
+use ruleset::{AFFINITY, CLUSTER_IPS, HAIRPINS, REFUSED, SERVED, SLOTS, STICKY, SWITCHED_ON};
+
+const TABLE_PREFIX: &str = "minato-";
 
 /// What the packet filter of a node has to know.
 #[derive(Clone, Debug)]
@@ -72,27 +75,31 @@ impl Firewall {
             balances: self.chains()?.iter().filter_map(|name| element::balance_from_chain(name)).collect(),
             served: self.read_set(SERVED.name)?.iter().filter_map(element::served).collect(),
             slots: self.read_set(SLOTS.name)?.iter().filter_map(element::slot).collect(),
+            sticky: self.read_set(STICKY.name)?.iter().filter_map(element::sticky).collect(),
             refused: self.read_set(REFUSED.name)?.iter().filter_map(element::refused).collect(),
             hairpins: self.read_set(HAIRPINS.name)?.iter().filter_map(element::address).collect(),
             cluster_ips: self.read_set(CLUSTER_IPS.name)?.iter().filter_map(element::address).collect(),
         })
     }
 
-    /// Changes what the maps hold, all at once; then has UDP clients of endpoints that are gone sent on elsewhere.
+    /// Changes what the maps hold, all at once (new chains come before); then has UDP clients of endpoints that are gone sent on elsewhere.
     ///
     /// # Errors
     /// [`NftError`] when the kernel refuses. Nothing has changed then, unless it is the last step that was refused.
     pub fn apply(&mut self, changes: &Changes) -> Result<(), NftError> {
+        // Chains come before what leads to them. A packet that is on its way while a transaction takes effect may see
+        // new map elements but the old rules of a chain, so new chains have a transaction of their own.
+        self.commit(|batch| changes.add.balances.iter().for_each(|new| ruleset::write_balance(batch, *new)))?;
         self.commit(|batch| {
             let (remove, add) = (&changes.remove, &changes.add);
-            // Chains come before what leads to them, and go after it.
-            add.balances.iter().for_each(|balance| ruleset::write_balance(batch, *balance));
             batch.delete_elements(SERVED.name, remove.served.keys().map(|key| element::of_frontend_key(*key)));
             batch.delete_elements(SLOTS.name, remove.slots.keys().map(|key| element::of_slot_key(*key)));
+            batch.delete_elements(STICKY.name, remove.sticky.iter().map(|pair| element::of_sticky(*pair)));
             batch.delete_elements(REFUSED.name, remove.refused.keys().map(|key| element::of_frontend_key(*key)));
             batch.delete_elements(HAIRPINS.name, remove.hairpins.iter().map(|ip| element::of_pair(*ip)));
             batch.delete_elements(CLUSTER_IPS.name, remove.cluster_ips.iter().map(|ip| element::of_address(*ip)));
             batch.add_elements(SLOTS.name, add.slots.iter().map(|(key, to)| element::of_slot(*key, *to)));
+            batch.add_elements(STICKY.name, add.sticky.iter().map(|pair| element::of_sticky(*pair)));
             batch.add_elements(SERVED.name, add.served.iter().map(|(key, how)| element::of_served(*key, *how)));
             batch.add_elements(REFUSED.name, add.refused.iter().map(|(key, how)| element::of_refused(*key, *how)));
             batch.add_elements(HAIRPINS.name, add.hairpins.iter().map(|ip| element::of_pair(*ip)));
@@ -105,17 +112,51 @@ impl Firewall {
         }
     }
 
-    /// Takes the cluster's table away, if it is there.
+    /// Takes the cluster's table away, if it is there. Returns the interfaces that sent no packets on before this
+    /// cluster came, and that no other cluster needs.
     ///
     /// # Errors
     /// [`NftError`] when the kernel refuses.
-    pub fn remove(cluster_id: &str) -> Result<(), NftError> {
-        let mut socket = NetfilterSocket::open()?;
-        let table = table(cluster_id);
-        let removal = Batch::new(&table, socket.next_sequence()).finish_without_table();
-        match socket.commit(&removal) {
+    pub fn remove(cluster_id: &str) -> Result<BTreeSet<String>, NftError> {
+        let mut firewall = Self { table: table(cluster_id), socket: NetfilterSocket::open()? };
+        let own = firewall.switched_on_by(&firewall.table.clone())?;
+        let others = firewall.switched_on_by_others()?;
+        let removal = Batch::new(&firewall.table, firewall.socket.next_sequence()).finish_without_table();
+        match firewall.socket.commit(&removal) {
             Err(error) if !error.is(libc::ENOENT) => Err(error),
-            _ => Ok(()),
+            _ => Ok(own.difference(&others).cloned().collect()),
+        }
+    }
+
+    /// Keeps in mind, for [`Firewall::remove`], that these interfaces sent no packets on before. The kernel is the
+    /// right memory: it forgets the table together with the setting, and other clusters can read it.
+    pub(crate) fn remember_switched_on<'a>(
+        &mut self,
+        interfaces: impl Iterator<Item = &'a str>,
+    ) -> Result<(), NftError> {
+        self.commit(|batch| batch.add_elements(SWITCHED_ON.name, interfaces.map(element::of_interface)))
+    }
+
+    /// The interfaces that other clusters of this host keep in mind.
+    pub(crate) fn switched_on_by_others(&mut self) -> Result<BTreeSet<String>, NftError> {
+        let mut tables = Vec::new();
+        self.socket.list("tables", batch::tables_request, |message| match message {
+            Some(message) => tables.extend(batch::read_table(message.payload)),
+            None => tables.clear(),
+        })?;
+        tables.retain(|name: &String| name.starts_with(TABLE_PREFIX) && *name != self.table);
+        let mut found = BTreeSet::new();
+        for other in tables {
+            found.extend(self.switched_on_by(&other)?);
+        }
+        Ok(found)
+    }
+
+    fn switched_on_by(&mut self, table: &str) -> Result<BTreeSet<String>, NftError> {
+        match self.read_set_of(table, SWITCHED_ON.name) {
+            Ok(elements) => Ok(elements.iter().filter_map(element::interface).collect()),
+            Err(error) if error.is(libc::ENOENT) => Ok(BTreeSet::new()),
+            Err(error) => Err(error),
         }
     }
 
@@ -138,7 +179,11 @@ impl Firewall {
     }
 
     fn read_set(&mut self, set: &str) -> Result<Vec<batch::Element>, NftError> {
-        let (table, mut elements) = (&self.table, Vec::new());
+        self.read_set_of(&self.table.clone(), set)
+    }
+
+    fn read_set_of(&mut self, table: &str, set: &str) -> Result<Vec<batch::Element>, NftError> {
+        let mut elements = Vec::new();
         self.socket.list(
             &format!("set {set}"),
             |sequence| batch::elements_request(table, set, sequence),
@@ -161,5 +206,5 @@ impl Firewall {
 }
 
 fn table(cluster_id: &str) -> String {
-    format!("minato-{cluster_id}")
+    format!("{TABLE_PREFIX}{cluster_id}")
 }

@@ -18,7 +18,7 @@ use nix::sys::statfs::{NSFS_MAGIC, statfs};
 
 use crate::links::{Link, Links, Pair};
 use crate::records::Records;
-use crate::settings::{self, Remembered};
+use crate::settings;
 use crate::{Attached, Firewall, FirewallConfig, NetError, PodAddress, PodAttachment, PodNetwork};
 
 /// The gateway that every pod sees.
@@ -111,8 +111,7 @@ impl Network {
         let prefix = config.interface_prefix();
         let connected = !links.starting_with(&prefix).await?.is_empty();
         let records = Records::open(directory.join("pods.json"), config.pod_cidr, prefix, connected)?;
-        let mtu = prepare_uplinks(&config, &links).await?;
-        drop(Firewall::open(&config.firewall())?);
+        let mtu = prepare_uplinks(&config, &links, &mut Firewall::open(&config.firewall())?).await?;
         let network = Self { config, links, records: Mutex::new(records), mtu };
         network.recover().await?;
         Ok(network)
@@ -215,20 +214,22 @@ impl PodNetwork for Network {
     }
 }
 
-/// Takes everything of this cluster off the host: interfaces (and with them routes), packet filter, changed settings,
-/// records.
+/// Takes everything of this cluster off the host: interfaces (and with them routes), packet filter, records; forwarding is
+/// switched off where it was, unless another cluster of this host still needs it.
 /// Runs to its end; the host need not have been prepared.
 pub async fn teardown(cluster_id: &str, data_dir: &Path) -> Vec<NetError> {
     if let Err(error) = check_cluster_id(cluster_id) {
         return vec![error];
     }
     let mut errors = remove_interfaces(&interface_prefix(cluster_id)).await;
-    errors.extend(Firewall::remove(cluster_id).map_err(NetError::from).err());
-    let directory = directory(data_dir);
-    match Remembered::open(directory.join("settings.json")) {
-        Ok(remembered) => errors.extend(remembered.restore()),
-        Err(error) => errors.push(error),
+    match Firewall::remove(cluster_id) {
+        Ok(switched_on) => {
+            let off = switched_on.iter().map(|interface| settings::set_forwarding(interface, false));
+            errors.extend(off.filter_map(Result::err));
+        }
+        Err(error) => errors.push(error.into()),
     }
+    let directory = directory(data_dir);
     match std::fs::remove_dir_all(&directory) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             errors.push(NetError::Record { action: "remove", path: directory, source });
@@ -256,17 +257,21 @@ async fn remove_interfaces(prefix: &str) -> Vec<NetError> {
 
 /// Lets packets for pods in through the interfaces that hold the node's addresses, and finds the pods' MTU.
 ///
-/// Forwarding is switched on per interface, never globally, so that interfaces of others stay as they are.
-async fn prepare_uplinks(config: &Config, links: &Links) -> Result<u32, NetError> {
+/// Forwarding is switched on per interface, never globally, so that interfaces of others stay as they are. What was
+/// off is remembered before it is switched on.
+async fn prepare_uplinks(config: &Config, links: &Links, firewall: &mut Firewall) -> Result<u32, NetError> {
     let all = links.all().await?;
     let addresses = links.addresses().await?;
-    let mut remembered = Remembered::open(config.directory().join("settings.json"))?;
     let is_uplink = |link: &&Link| {
         !link.name.starts_with("mn")
             && addresses.iter().any(|(index, ip)| *index == link.index && !ip.is_loopback() && !ip.is_link_local())
     };
-    for uplink in all.iter().filter(is_uplink) {
-        remembered.set(settings::ipv4(&uplink.name, "forwarding"), "1")?;
+    let uplinks: Vec<&str> = all.iter().filter(is_uplink).map(|link| link.name.as_str()).collect();
+    let others = firewall.switched_on_by_others()?;
+    let were_off = uplinks.iter().filter(|name| !settings::forwards(name) || others.contains(**name));
+    firewall.remember_switched_on(were_off.copied())?;
+    for uplink in uplinks {
+        settings::set_forwarding(uplink, true)?;
     }
     let of_node = addresses.iter().find(|(_, ip)| *ip == config.node_ip).map(|(index, _)| *index);
     let index = match of_node {

@@ -125,7 +125,7 @@ impl Records {
 }
 
 /// Replaces a file by rename.
-pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), NetError> {
+fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), NetError> {
     let failed = |source| NetError::Record { action: "write", path: path.to_owned(), source };
     let bytes = serde_json::to_vec_pretty(value).map_err(|error| failed(error.into()))?;
     let fresh = path.with_extension("new");

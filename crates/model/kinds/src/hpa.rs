@@ -1,123 +1,73 @@
-//! Horizontal pod autoscalers. What is stored is `autoscaling/v2`; `v1` knows CPU utilisation alone and carries the rest in
-//! annotations, as the reference does.
+//! Horizontal pod autoscalers.
 
+mod convert;
+mod rules;
+
+pub(crate) use convert::convert;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::error::{Errors, FieldError};
+use crate::path::At;
 use crate::read::{Fill, Read};
+use crate::resources;
+use crate::strategy::Strategy;
 
-const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
-const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
-const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
-const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
+pub(crate) struct HorizontalPodAutoscaler;
 
-/// Rewrites an autoscaler to `autoscaling/v1` or `autoscaling/v2`.
-pub(crate) fn convert(hpa: &mut Value, api_version: &str) {
-    match api_version {
-        "autoscaling/v1" => to_v1(hpa),
-        _ => to_v2(hpa),
-    }
-}
+/// The CPU utilisation that is aimed at when no metric is named.
+const CPU_PERCENT: i64 = 80;
 
-fn to_v2(hpa: &mut Value) {
-    let mut metrics: Vec<Value> = annotation(hpa, METRICS).and_then(list).unwrap_or_default();
-    let behavior = annotation(hpa, BEHAVIOR).filter(Value::is_object);
-    let current = annotation(hpa, CURRENT_METRICS).and_then(list);
-    let conditions = annotation(hpa, CONDITIONS).and_then(list);
-    if let Some(spec) = hpa.inside("spec") {
-        if let Some(target) = spec.remove("targetCPUUtilizationPercentage").filter(|target| !target.is_null()) {
-            metrics.insert(0, cpu("target", json!({"type": "Utilization", "averageUtilization": target})));
+impl Strategy for HorizontalPodAutoscaler {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = object.make("spec") else { return };
+        spec.fill("minReplicas", 1);
+        if spec.list("metrics").is_empty() {
+            let target = json!({"type": "Utilization", "averageUtilization": CPU_PERCENT});
+            spec.set("metrics", json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]));
         }
-        if !metrics.is_empty() {
-            spec.set("metrics", metrics);
-        }
-        if let Some(behavior) = behavior {
-            spec.set("behavior", behavior);
-        }
-    }
-    if let Some(status) = hpa.inside("status") {
-        let mut current = current.unwrap_or_default();
-        if let Some(percent) = status.remove("currentCPUUtilizationPercentage").filter(|percent| !percent.is_null()) {
-            current.insert(0, cpu("current", json!({"averageUtilization": percent})));
-        }
-        if !current.is_empty() {
-            status.set("currentMetrics", current);
-        }
-        if let Some(conditions) = conditions {
-            status.set("conditions", conditions);
-        }
-    }
-}
-
-fn to_v1(hpa: &mut Value) {
-    let mut kept: Vec<(&str, Value)> = Vec::new();
-    if let Some(spec) = hpa.inside("spec") {
-        let mut metrics = spec.remove("metrics").and_then(list).unwrap_or_default();
-        let utilization = |metric: &Value| {
-            let target = metric.or_null("resource").or_null("target");
-            let is_cpu = metric.text("type") == "Resource" && metric.or_null("resource").text("name") == "cpu";
-            if is_cpu { target.int("averageUtilization") } else { None }
-        };
-        if let Some(index) = metrics.iter().position(|metric| utilization(metric).is_some()) {
-            let metric = metrics.remove(index);
-            if let Some(percent) = utilization(&metric) {
-                spec.set("targetCPUUtilizationPercentage", percent);
+        for metric in spec.each("metrics") {
+            for source in ["resource", "containerResource", "pods", "object", "external"] {
+                if let Some(target) = metric.inside(source).and_then(|source| source.inside("target")) {
+                    resources::canonicalise(target, "value");
+                    resources::canonicalise(target, "averageValue");
+                }
             }
         }
-        if !metrics.is_empty() {
-            kept.push((METRICS, Value::Array(metrics)));
-        }
-        if let Some(behavior) = spec.remove("behavior").filter(|behavior| !behavior.is_null()) {
-            kept.push((BEHAVIOR, behavior));
+        if let Some(behavior) = spec.inside("behavior") {
+            default_behavior(behavior);
         }
     }
-    if let Some(status) = hpa.inside("status") {
-        let mut current = status.remove("currentMetrics").and_then(list).unwrap_or_default();
-        let utilization = |metric: &Value| {
-            let is_cpu = metric.text("type") == "Resource" && metric.or_null("resource").text("name") == "cpu";
-            let value = metric.or_null("resource").or_null("current");
-            if is_cpu { value.int("averageUtilization") } else { None }
-        };
-        if let Some(index) = current.iter().position(|metric| utilization(metric).is_some()) {
-            let metric = current.remove(index);
-            if let Some(percent) = utilization(&metric) {
-                status.set("currentCPUUtilizationPercentage", percent);
-            }
-        }
-        if !current.is_empty() {
-            kept.push((CURRENT_METRICS, Value::Array(current)));
-        }
-        if let Some(conditions) = status.remove("conditions").and_then(list).filter(|list| !list.is_empty()) {
-            kept.push((CONDITIONS, Value::Array(conditions)));
-        }
+
+    fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
+        object.set("status", json!({"desiredReplicas": 0}));
     }
-    if kept.is_empty() {
-        return;
-    }
-    if let Some(annotations) = hpa.make("metadata").and_then(|metadata| metadata.make("annotations")) {
-        for (name, value) in kept {
-            annotations.set(name, value.to_string());
-        }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        rules::validate(object.or_null("spec"), &At::Root.field("spec"), &mut errors);
+        errors.into_vec()
     }
 }
 
-/// Takes the annotation out and reads it as JSON.
-fn annotation(hpa: &mut Value, name: &str) -> Option<Value> {
-    let metadata = hpa.inside("metadata")?;
-    let annotations = metadata.inside("annotations")?;
-    let text = annotations.remove(name)?;
-    if annotations.as_object().is_some_and(serde_json::Map::is_empty) {
-        metadata.remove("annotations");
+/// Fills in how fast replicas come and go.
+fn default_behavior(behavior: &mut Value) {
+    if let Some(up) = behavior.make("scaleUp") {
+        up.fill("stabilizationWindowSeconds", 0);
+        up.fill("selectPolicy", "Max");
+        if up.list("policies").is_empty() {
+            let policies = json!([
+                {"type": "Pods", "value": 4, "periodSeconds": 15},
+                {"type": "Percent", "value": 100, "periodSeconds": 15},
+            ]);
+            up.set("policies", policies);
+        }
     }
-    serde_json::from_str(text.as_str()?).ok()
-}
-
-fn list(value: Value) -> Option<Vec<Value>> {
-    match value {
-        Value::Array(items) => Some(items),
-        _ => None,
+    if let Some(down) = behavior.make("scaleDown") {
+        down.fill("selectPolicy", "Max");
+        if down.list("policies").is_empty() {
+            down.set("policies", json!([{"type": "Percent", "value": 100, "periodSeconds": 15}]));
+        }
     }
-}
-
-fn cpu(side: &str, amount: Value) -> Value {
-    json!({"type": "Resource", "resource": {"name": "cpu", side: amount}})
 }

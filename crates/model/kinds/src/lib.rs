@@ -5,8 +5,10 @@
 //! API server drives every kind through the same methods of [`Declaration`] and never asks which kind it has:
 //!
 //! ```text
-//! create: to_storage → default → prepare_for_create → (ids, admission) → validate → store
-//! update: to_storage → default → prepare_for_update → (admission) → validate_update → store
+//! create: to_storage → default → name, uid, creationTimestamp → prepare_for_create → admission → validate → store
+//! update: to_storage → default → prepare_for_update → admission → validate_update → store
+//! status: to_storage → default → prepare_for_status_update → validate_status_update → store
+//! other:  to_storage → default → prepare_for_subresource_update → validate_subresource_update → store
 //! ```
 //!
 //! Objects are [`serde_json::Value`]s that already passed the shape check of `minato-schema`; where a value nevertheless
@@ -14,31 +16,42 @@
 //! function of its arguments: no clock, no dice, no I/O. Error texts are those of `k8s.io/kubernetes/pkg/apis/*/validation`,
 //! because people and programs know them.
 
+mod admission;
 mod apps;
 mod batch;
 mod builtins;
+mod certificate;
 mod check;
 mod config;
+mod custom;
 mod declaration;
 mod endpoints;
 mod error;
 mod event;
+mod flow;
 mod hpa;
 mod int_or_percent;
 mod lease;
 pub mod metadata;
 pub mod names;
 mod namespace;
+mod networking;
 mod node;
 mod path;
 mod pod;
 mod pod_template;
+mod policy;
+mod quota;
+mod rbac;
 mod read;
 mod resources;
+mod review;
+mod runtime_class;
 mod same;
 mod selectable;
 mod selector;
 mod service;
+mod storage;
 mod strategy;
 mod volume_claim;
 

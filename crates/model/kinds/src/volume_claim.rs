@@ -1,14 +1,18 @@
 //! Persistent volume claims, and the claim templates inside pods and stateful sets.
 
-use serde_json::{Map, Value};
+use jiff::Timestamp;
+use minato_quantity::Quantity;
+use serde_json::{Map, Value, json};
 
 use crate::check;
-use crate::error::Errors;
+use crate::error::{Errors, FieldError};
 use crate::metadata::label_selector;
 use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::resources;
+use crate::same::{difference, same, same_value};
+use crate::strategy::Strategy;
 
 const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
@@ -34,7 +38,7 @@ pub(crate) fn default_spec(spec: &mut Value) {
 
 /// Checks a claim's spec.
 pub(crate) fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    access_modes(spec, at, errors);
+    access_modes(spec, "at least 1 access mode is required", at, errors);
     if let Some(selector) = spec.at("selector") {
         label_selector(selector, &at.field("selector"), errors);
     }
@@ -61,12 +65,12 @@ pub(crate) fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// Checks `accessModes`.
-pub(crate) fn access_modes(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+/// Checks `accessModes`; `missing` is said when there is none.
+pub(crate) fn access_modes(spec: &Value, missing: &str, at: &At<'_>, errors: &mut Errors) {
     let at = at.field("accessModes");
     let modes = spec.list("accessModes");
     if modes.is_empty() {
-        errors.required(&at, "at least 1 access mode is required");
+        errors.required(&at, missing);
     }
     for mode in spec.texts("accessModes").filter(|mode| !ACCESS_MODES.contains(mode)) {
         errors.not_supported(&at, mode, &ACCESS_MODES);
@@ -88,4 +92,87 @@ fn data_source(source: &Value, at: &At<'_>, errors: &mut Errors) {
         );
     }
     check::named(source, "apiGroup", names::dns_subdomain, at, errors);
+}
+
+/// The rules of claims.
+pub(crate) struct PersistentVolumeClaim;
+
+impl Strategy for PersistentVolumeClaim {
+    fn default(&self, object: &mut Value) {
+        if let Some(spec) = object.make("spec") {
+            default_spec(spec);
+        }
+        if let Some(status) = object.inside("status") {
+            resources::canonicalise_list(status, "capacity");
+            resources::canonicalise_list(status, "allocatedResources");
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
+        object.set("status", json!({"phase": "Pending"}));
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        spec(object.or_null("spec"), &At::Root.field("spec"), &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let at = At::Root.field("spec");
+        spec(new.or_null("spec"), &at, &mut errors);
+        update(new, old, &at, &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let at = At::Root.field("status");
+        let at = at.field("capacity");
+        for (name, value) in new.or_null("status").map("capacity").into_iter().flatten() {
+            resources::nonnegative(value, &at.key(name), &mut errors);
+        }
+        errors.into_vec()
+    }
+}
+
+fn update(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
+    let (new_spec, old_spec) = (new.or_null("spec"), old.or_null("spec"));
+    let mut munged = new_spec.clone();
+    let mut before = old_spec.clone();
+    // The binding writes the volume's name, once; a class may be given to a claim that has none.
+    if old_spec.text("volumeName").is_empty() {
+        before.copy("volumeName", new_spec);
+    }
+    if !old_spec.has("storageClassName") {
+        before.copy("storageClassName", new_spec);
+    }
+    munged.copy("volumeAttributesClassName", old_spec);
+    let bound = new.or_null("status").text("phase") == "Bound";
+    if bound && let Some(requests) = munged.inside("resources").and_then(|resources| resources.inside("requests")) {
+        requests.copy("storage", old_spec.or_null("resources").or_null("requests"));
+    }
+    if !same_value(&munged, &before) {
+        let changes = difference(&before, &munged, "spec");
+        let detail = format!(
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n{changes}"
+        );
+        errors.forbidden(at, detail);
+    }
+    let size = |spec: &Value| resources::quantity_of(spec.or_null("resources").or_null("requests"), "storage");
+    let (new_size, old_size) = (size(new_spec).unwrap_or(Quantity::ZERO), size(old_spec).unwrap_or(Quantity::ZERO));
+    if new_size < old_size {
+        let at = at.field("resources");
+        let at = at.field("requests");
+        let capacity = resources::quantity_of(old.or_null("status").or_null("capacity"), "storage");
+        if new_size <= capacity.unwrap_or(Quantity::ZERO) {
+            errors.forbidden(&at.field("storage"), "field can not be less than status.capacity");
+        }
+    }
+    let class_at = at.field("volumeAttributesClassName");
+    let (new_class, old_class) = (new_spec.at("volumeAttributesClassName"), old_spec.at("volumeAttributesClassName"));
+    if !same(new_class, old_class) && old_class.is_some() && new_class.is_none() {
+        errors.forbidden(&class_at, "update from non-nil value to nil is forbidden");
+    }
 }

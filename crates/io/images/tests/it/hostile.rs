@@ -56,6 +56,25 @@ fn a_dangling_link_as_parent_is_refused() {
     place.assert_empty();
 }
 
+#[test]
+fn a_full_disk_leaves_the_store_as_it_was() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    let Some(place) = Place::new() else { return };
+    let small = place.directory.path().join("small");
+    fs::create_dir(&small).unwrap();
+    mount(Some("small"), &small, Some("tmpfs"), MsFlags::empty(), Some("size=256k")).unwrap();
+    let store = minato_images::Store::open(&small).unwrap();
+    let little = place.file("little", &docker("little", &[layer(&[Item::File("f", 0o644, "x")])]));
+    store.import(&little).unwrap();
+    let contents: &'static str = Box::leak("x".repeat(1 << 20).into_boxed_str());
+    let big = place.file("big", &docker("big", &[layer(&[Item::File("etc/big", 0o644, contents)])]));
+    let error = store.import(&big).unwrap_err().to_string();
+    let (images, staging) = (store.list().unwrap().len(), fs::read_dir(small.join("staging")).unwrap().count());
+    umount2(&small, MntFlags::MNT_DETACH).unwrap();
+    assert!(error.contains("layer.tar!etc/big") && error.contains("No space left"), "{error}");
+    assert_eq!((images, staging), (1, 0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -8,6 +8,9 @@ use super::ruleset::REJECT_CHAIN;
 use crate::nft::batch::{Element, Value};
 use crate::nft::expression::Verdict;
 
+/// `IFNAMSIZ`.
+pub(super) const INTERFACE_BYTES: usize = 16;
+
 fn frontend_key(frontend: Frontend) -> Vec<u8> {
     let mut key = frontend.address.octets().to_vec();
     key.extend([frontend.protocol.number(), 0, 0, 0]);
@@ -52,10 +55,23 @@ pub(super) fn of_slot_key(key: (Frontend, u32)) -> Element {
 }
 
 pub(super) fn of_slot(key: (Frontend, u32), endpoint: Endpoint) -> Element {
-    let mut value = endpoint.address.octets().to_vec();
-    value.extend(endpoint.port.to_be_bytes());
-    value.extend([0, 0]);
-    (slot_key(key), Value::Data(value))
+    (slot_key(key), Value::Data(endpoint_bytes(endpoint)))
+}
+
+pub(super) fn of_sticky((frontend, endpoint): (Frontend, Endpoint)) -> Element {
+    ([frontend_key(frontend), endpoint_bytes(endpoint)].concat(), Value::None)
+}
+
+fn endpoint_bytes(endpoint: Endpoint) -> Vec<u8> {
+    let mut bytes = endpoint.address.octets().to_vec();
+    bytes.extend(endpoint.port.to_be_bytes());
+    bytes.extend([0, 0]);
+    bytes
+}
+
+fn read_endpoint(bytes: &[u8]) -> Option<Endpoint> {
+    let port = u16::from_be_bytes([*bytes.get(4)?, *bytes.get(5)?]);
+    Some(Endpoint { address: address_at(bytes, 0)?, port })
 }
 
 pub(super) fn of_served(frontend: Frontend, balance: Balance) -> Element {
@@ -76,6 +92,18 @@ pub(super) fn of_pair(address: Ipv4Addr) -> Element {
 
 pub(super) fn of_address(address: Ipv4Addr) -> Element {
     (address.octets().to_vec(), Value::None)
+}
+
+/// Interface names fill four registers.
+pub(super) fn of_interface(name: &str) -> Element {
+    let mut key = name.as_bytes().to_vec();
+    key.resize(INTERFACE_BYTES, 0);
+    (key, Value::None)
+}
+
+pub(super) fn interface((key, _): &Element) -> Option<String> {
+    let name = key.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(name).ok().map(str::to_owned)
 }
 
 fn read_frontend(key: &[u8]) -> Option<Frontend> {
@@ -100,8 +128,11 @@ pub(super) fn served((key, value): &Element) -> Option<(Frontend, Balance)> {
 pub(super) fn slot((key, value): &Element) -> Option<((Frontend, u32), Endpoint)> {
     let Value::Data(value) = value else { return None };
     let slot = u32::from_ne_bytes(*key.get(12..)?.first_chunk()?);
-    let port = u16::from_be_bytes([*value.get(4)?, *value.get(5)?]);
-    Some(((read_frontend(key)?, slot), Endpoint { address: address_at(value, 0)?, port }))
+    Some(((read_frontend(key)?, slot), read_endpoint(value)?))
+}
+
+pub(super) fn sticky((key, _): &Element) -> Option<(Frontend, Endpoint)> {
+    Some((read_frontend(key)?, read_endpoint(key.get(12..)?)?))
 }
 
 pub(super) fn refused((key, value): &Element) -> Option<(Frontend, Refusal)> {
@@ -126,6 +157,7 @@ mod tests {
         let frontend = Frontend { address: Ipv4Addr::new(10, 43, 0, 10), protocol: Protocol::Udp, port: 53 };
         let endpoint = Endpoint { address: Ipv4Addr::new(10, 42, 0, 7), port: 5353 };
         assert_eq!(slot(&of_slot((frontend, 2), endpoint)), Some(((frontend, 2), endpoint)));
+        assert_eq!(sticky(&of_sticky((frontend, endpoint))), Some((frontend, endpoint)));
         for node_port in [true, false] {
             for affinity_seconds in [None, Some(10_800)] {
                 let balance = Balance { node_port, endpoints: 12, affinity_seconds };
@@ -137,5 +169,6 @@ mod tests {
         }
         assert_eq!(address(&of_pair(endpoint.address)), Some(endpoint.address));
         assert_eq!(balance_from_chain("services"), None);
+        assert_eq!(interface(&of_interface("mn0123abcdxyz55")).as_deref(), Some("mn0123abcdxyz55"));
     }
 }

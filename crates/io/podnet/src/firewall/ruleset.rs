@@ -9,7 +9,7 @@
 use minato_rules::{Balance, Frontend, Ipv4Cidr};
 
 use super::FirewallConfig;
-use super::element::chain_name;
+use super::element::{INTERFACE_BYTES, chain_name};
 use crate::nft::batch::{BaseChain, Batch, Hook, Set, Values};
 use crate::nft::expression::{
     Compare, Connection, Expression, Learn, Meta, NatKind, Register, Verdict, address_value, connection_bits,
@@ -28,6 +28,7 @@ const ADDRESS: u32 = 7;
 const PROTOCOL: u32 = 12;
 const PORT: u32 = 13;
 const NUMBER: u32 = 19;
+const INTERFACE: u32 = 41;
 /// How the `nft` program packs the types of a concatenation.
 const fn concatenated(types: &[u32]) -> u32 {
     let (mut packed, mut index) = (0, 0);
@@ -52,6 +53,14 @@ pub(super) const SLOTS: Set = Set {
     values: Values::Data { length: 8, display: concatenated(&[ADDRESS, PORT]) },
     learned_max: None,
 };
+/// What clients remember counts only as long as the endpoint is in it.
+pub(super) const STICKY: Set = Set {
+    name: "sticky",
+    key_length: 20,
+    key_display: concatenated(&[ADDRESS, PROTOCOL, PORT, ADDRESS, PORT]),
+    values: Values::None,
+    learned_max: None,
+};
 pub(super) const REFUSED: Set = Set { name: "refused", ..SERVED };
 pub(super) const HAIRPINS: Set = Set {
     name: "hairpins",
@@ -62,13 +71,22 @@ pub(super) const HAIRPINS: Set = Set {
 };
 pub(super) const CLUSTER_IPS: Set =
     Set { name: "cluster-ips", key_length: 4, key_display: ADDRESS, values: Values::None, learned_max: None };
-/// Client and frontend to slot.
+/// Client and frontend to endpoint.
 pub(super) const AFFINITY: Set = Set {
     name: "affinity",
     key_length: 16,
     key_display: concatenated(&[ADDRESS, ADDRESS, PROTOCOL, PORT]),
-    values: Values::Data { length: 4, display: NUMBER },
+    values: Values::Data { length: 8, display: concatenated(&[ADDRESS, PORT]) },
     learned_max: Some(AFFINITY_ENTRIES_MAX),
+};
+
+/// Interfaces that sent no packets on before this cluster came; no rule looks at them.
+pub(super) const SWITCHED_ON: Set = Set {
+    name: "forwarding-switched-on",
+    key_length: INTERFACE_BYTES as u32,
+    key_display: INTERFACE,
+    values: Values::None,
+    learned_max: None,
 };
 
 const BASE_CHAINS: &[(&str, BaseChain)] = &[
@@ -82,6 +100,8 @@ const BASE_CHAINS: &[(&str, BaseChain)] = &[
 
 /// `IPS_DST_NAT`: the connection's destination was changed.
 const REDIRECTED: u32 = 1 << 5;
+/// The packet does not fit the connection it claims to belong to.
+const INVALID: u32 = 1;
 /// Established or related.
 const KNOWN: u32 = 1 << 1 | 1 << 2;
 const LOCAL_ADDRESS: u32 = 2;
@@ -89,7 +109,7 @@ const TCP: u8 = 6;
 
 /// Declares everything that is fixed; what the maps hold stays.
 pub(super) fn write(batch: &mut Batch<'_>, config: &FirewallConfig) {
-    for (id, set) in (1..).zip([SERVED, SLOTS, REFUSED, HAIRPINS, CLUSTER_IPS, AFFINITY]) {
+    for (id, set) in (1..).zip([SERVED, SLOTS, STICKY, REFUSED, HAIRPINS, CLUSTER_IPS, AFFINITY, SWITCHED_ON]) {
         batch.add_set(set, id);
     }
     for (name, base) in BASE_CHAINS {
@@ -114,6 +134,9 @@ fn rules(config: &FirewallConfig) -> Vec<(&'static str, Vec<Expression>)> {
         (SERVICES_CHAIN, [to_node(), frontend(true), vec![verdict_of(SERVED)]].concat()),
     ];
     rules.push(("filter-input", loopback_guard(config)));
+    for chain in ["filter-input", "filter-forward"] {
+        rules.push((chain, stray_guard(config)));
+    }
     for chain in ["filter-input", "filter-forward", "filter-output"] {
         let known = connection_bits(Connection::State, KNOWN, true).into_iter();
         rules.push((chain, known.chain([Expression::Verdict(Verdict::Return)]).collect()));
@@ -161,6 +184,15 @@ fn loopback_guard(config: &FirewallConfig) -> Vec<Expression> {
     let mut rule = interface_prefix(Meta::InputName, Compare::Equal, &pods_interfaces(config)).to_vec();
     rule.extend(in_range(destination, Compare::Equal, loopback()));
     rule.extend(connection_bits(Connection::Status, REDIRECTED, false));
+    rule.push(Expression::Verdict(Verdict::Drop));
+    rule
+}
+
+/// A pod's packet that fits no connection would get past the translation with the pod's own address, and the client,
+/// who has never heard of that address, would reset the connection.
+fn stray_guard(config: &FirewallConfig) -> Vec<Expression> {
+    let mut rule = interface_prefix(Meta::InputName, Compare::Equal, &pods_interfaces(config)).to_vec();
+    rule.extend(connection_bits(Connection::State, INVALID, true));
     rule.push(Expression::Verdict(Verdict::Drop));
     rule
 }
@@ -249,13 +281,14 @@ fn spread(balance: Balance, slot: Expression) -> Vec<Expression> {
     rule
 }
 
-/// Registers: 0 client, 1 to 3 frontend, 4 slot, 5 and 6 endpoint. Clients are remembered as `0 … 3` to `4`.
+/// Registers: 0 client, 1 to 3 frontend, 4 and 5 endpoint. Clients are remembered as `0 … 3` to `4 5`, and `1 … 5` says
+/// whether the endpoint is still one.
 fn sticky(balance: Balance, timeout_ms: u64) -> Vec<Vec<Expression>> {
-    let client = |rule: &mut Vec<Expression>| {
-        rule.push(source(Register(0)));
+    let client = || {
+        let mut rule = vec![source(Register(0))];
         rule.extend(frontend_at(1, balance.node_port));
+        rule
     };
-    let endpoint = Expression::Lookup { set: SLOTS.name, key: Register(1), to: Register(5) };
     let learn = |how: Learn| Expression::Learn {
         set: AFFINITY.name,
         how,
@@ -263,24 +296,25 @@ fn sticky(balance: Balance, timeout_ms: u64) -> Vec<Vec<Expression>> {
         value: Register(4),
         timeout_ms: (how == Learn::Update).then_some(timeout_ms),
     };
-    let redirect = redirect(Register(5), Register(6));
+    let redirect = || redirect(Register(4), Register(5));
+    let pick = |slot: Expression| [slot, Expression::Lookup { set: SLOTS.name, key: Register(1), to: Register(4) }];
 
-    let mut remembered = Vec::new();
-    client(&mut remembered);
+    let mut remembered = client();
     remembered.push(Expression::Lookup { set: AFFINITY.name, key: Register(0), to: Register(4) });
-    remembered.extend([endpoint.clone(), learn(Learn::Update), redirect.clone()]);
+    remembered.push(Expression::Contains { set: STICKY.name, key: Register(1) });
+    remembered.extend([learn(Learn::Update), redirect()]);
 
     let fresh = |slot: Expression| {
-        let mut rule = Vec::new();
-        client(&mut rule);
-        // What was remembered leads to a slot that is gone: an update would only prolong it.
-        rule.extend([slot, endpoint.clone(), learn(Learn::Delete), learn(Learn::Update), redirect.clone()]);
+        let mut rule = client();
+        rule.extend(pick(slot));
+        // An update prolongs what is remembered, but does not replace it.
+        rule.extend([learn(Learn::Delete), learn(Learn::Update), redirect()]);
         rule
     };
     // The map of clients may be full: then the client is served all the same.
-    let mut unremembered = Vec::new();
-    client(&mut unremembered);
-    unremembered.extend([random(balance, Register(4)), endpoint.clone(), redirect.clone()]);
+    let mut unremembered = client();
+    unremembered.extend(pick(random(balance, Register(4))));
+    unremembered.push(redirect());
     vec![remembered, fresh(random(balance, Register(4))), fresh(first_slot(Register(4))), unremembered]
 }
 

@@ -7,6 +7,7 @@ const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const NEW_TABLE: u16 = 0;
+const GET_TABLE: u16 = 1;
 const DELETE_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const GET_CHAIN: u16 = 4;
@@ -308,24 +309,40 @@ pub(crate) fn read_elements(payload: &[u8], elements: &mut Vec<Element>) {
 
 /// A request for the chains of all tables.
 pub(crate) fn chains_request(sequence: u32) -> Vec<u8> {
+    list_request(GET_CHAIN, sequence)
+}
+
+/// A request for all tables.
+pub(crate) fn tables_request(sequence: u32) -> Vec<u8> {
+    list_request(GET_TABLE, sequence)
+}
+
+fn list_request(kind: u16, sequence: u32) -> Vec<u8> {
     let mut wire = Wire::default();
-    let kind = SUBSYSTEM << 8 | GET_CHAIN;
-    let flags = REQUEST | super::wire::DUMP;
+    let (kind, flags) = (SUBSYSTEM << 8 | kind, REQUEST | super::wire::DUMP);
     wire.message(Header { kind, flags, sequence, family: IPV4, resource: 0 }, |_| {});
     wire.into_bytes()
+}
+
+/// The table's name in one message of the answer.
+pub(crate) fn read_table(payload: &[u8]) -> Option<String> {
+    read_text(payload.get(FAMILY_HEADER..)?, 1).map(str::to_owned)
 }
 
 /// The chain's name in one message of the answer, if it belongs to `table`.
 pub(crate) fn read_chain(payload: &[u8], table: &str) -> Option<String> {
     let body = payload.get(FAMILY_HEADER..)?;
-    let text = |kind| std::str::from_utf8(super::wire::attribute(body, kind)?.strip_suffix(&[0])?).ok();
-    (text(1)? == table).then(|| text(3).map(str::to_owned))?
+    (read_text(body, 1)? == table).then(|| read_text(body, 3).map(str::to_owned))?
+}
+
+fn read_text(body: &[u8], kind: u16) -> Option<&str> {
+    std::str::from_utf8(super::wire::attribute(body, kind)?.strip_suffix(&[0])?).ok()
 }
 
 fn read_verdict(verdict: &[u8]) -> Option<Verdict> {
     use super::wire::attribute;
     let code = i32::from_be_bytes(attribute(verdict, 1)?.try_into().ok()?);
-    let chain = || Some(std::str::from_utf8(attribute(verdict, 2)?.strip_suffix(&[0])?).ok()?.to_owned());
+    let chain = || read_text(verdict, 2).map(str::to_owned);
     match code {
         0 => Some(Verdict::Drop),
         1 => Some(Verdict::Accept),

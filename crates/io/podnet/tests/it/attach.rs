@@ -1,9 +1,10 @@
 //! Pods come and go.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use minato_podnet::{Network, PodNetwork as _, teardown};
-use minato_testkit::netlab::{NODE_IP, OUTSIDE_IP, UPLINK_MTU, available};
+use minato_podnet::{Network, PodAttachment, PodNetwork as _, teardown};
+use minato_testkit::netlab::{NODE_IP, Namespace, OUTSIDE_IP, UPLINK_MTU, available};
 
 use crate::site::{CLUSTER_ID, Site, config};
 
@@ -110,20 +111,56 @@ fn teardown_leaves_the_node_as_it_was() {
         return;
     }
     let site = Site::new();
-    let forwarding = || {
-        let read = || std::fs::read_to_string("/proc/sys/net/ipv4/conf/uplink/forwarding").unwrap();
-        site.lab.node.run(read).unwrap().trim().to_owned()
-    };
     let _pod = site.pod("a");
-    assert_eq!(forwarding(), "1");
+    assert!(forwards(&site));
     for _ in 0..2 {
-        let directory = site.directory.path();
-        let errors = site.lab.node.block_on(|| async move { teardown(CLUSTER_ID, directory).await }).unwrap();
-        assert!(errors.is_empty(), "{errors:?}");
+        tear_down(&site, CLUSTER_ID, site.directory.path());
         assert_eq!(interfaces(&site), ["lo", "uplink"]);
-        assert_eq!(forwarding(), "0");
+        assert!(!forwards(&site));
         assert!(!site.directory.path().join("node/network").exists());
     }
+}
+
+#[test]
+fn clusters_live_side_by_side() {
+    if !available() {
+        return;
+    }
+    let site = Site::new();
+    let pod = site.pod("a");
+    let directory = tempfile::tempdir().unwrap();
+    let mut other = config(directory.path());
+    other.cluster_id = "89abcdef".to_owned();
+    other.pod_cidr = "10.52.0.0/24".parse().unwrap();
+    other.cluster_cidr = "10.52.0.0/16".parse().unwrap();
+    other.service_cidr = "10.53.0.0/16".parse().unwrap();
+    let namespace = Namespace::new().unwrap();
+    let (uid, name) = ("uid-of-b".to_owned(), "b".to_owned());
+    let guest = PodAttachment { uid, namespace: "default".to_owned(), name, netns: namespace.path() };
+    let attach = || async { Network::open(other).await.unwrap().attach(&guest).await.unwrap() };
+    let address = site.lab.node.block_on(attach).unwrap();
+    namespace.serve_tcp("b", SocketAddr::from((address.ip, 8080))).unwrap();
+    assert!(pod.namespace.ask_tcp(SocketAddr::from((address.ip, 8080))).is_ok());
+
+    // The first leaves, and takes nothing that the second needs.
+    tear_down(&site, CLUSTER_ID, site.directory.path());
+    assert!(forwards(&site));
+    assert_eq!(interfaces(&site), ["lo", "uplink", address.host_interface.as_str()]);
+    site.lab.outside.serve_tcp("outside", SocketAddr::from((OUTSIDE_IP, 7000))).unwrap();
+    assert!(namespace.ask_tcp(SocketAddr::from((OUTSIDE_IP, 7000))).is_ok());
+    tear_down(&site, "89abcdef", directory.path());
+    assert!(!forwards(&site));
+    assert_eq!(interfaces(&site), ["lo", "uplink"]);
+}
+
+fn forwards(site: &Site) -> bool {
+    let read = || std::fs::read_to_string("/proc/sys/net/ipv4/conf/uplink/forwarding").unwrap();
+    site.lab.node.run(read).unwrap().trim() == "1"
+}
+
+fn tear_down(site: &Site, cluster_id: &str, directory: &Path) {
+    let errors = site.lab.node.block_on(|| async move { teardown(cluster_id, directory).await }).unwrap();
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use minato_rules::{Frontend, Protocol};
@@ -173,6 +174,56 @@ fn pods_do_not_reach_what_the_node_offers_to_itself() {
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }
 
+/// What a rolling update does to a Service: endpoints come, go and change, and no request may fail.
+#[test]
+fn no_request_fails_while_endpoints_change() {
+    if !available() {
+        return;
+    }
+    let mut site = Site::new();
+    let pods = ["a", "b", "c"].map(|name| site.pod(name));
+    pods.iter().for_each(|pod| pod.serve());
+    let client = site.pod("client");
+    let endpoints = pods.each_ref().map(|pod| pod.endpoint(8080));
+    site.program("web", rules(&web(), &endpoints, None));
+    let stop = AtomicBool::new(false);
+    // Each from an address of its own: tens of thousands of connections from one would meet sockets in TIME_WAIT.
+    let clients = [
+        (client.namespace.path(), at(CLUSTER_IP, 80)),
+        (site.lab.node.path(), at(CLUSTER_IP, 80)),
+        (site.lab.outside.path(), at(NODE_IP, NODE_PORT)),
+    ];
+    std::thread::scope(|threads| {
+        let stop = &stop;
+        let asking: Vec<_> = clients
+            .into_iter()
+            .map(|(namespace, address)| {
+                threads.spawn(move || {
+                    let ask_until_stopped = || {
+                        let mut count = 0;
+                        while !stop.load(Ordering::Relaxed) {
+                            minato_testkit::netlab::ask_tcp(address).unwrap();
+                            count += 1;
+                        }
+                        count
+                    };
+                    minato_linux::netns::in_netns(&namespace, ask_until_stopped).unwrap()
+                })
+            })
+            .collect();
+        for round in 0..150 {
+            // Between one and three endpoints, each time others.
+            let kept: Vec<_> =
+                (0..3).filter(|pod| (round % 7 + 1) & (1 << pod) != 0).map(|pod| endpoints[pod]).collect();
+            site.program("web", rules(&web(), &kept, None));
+        }
+        stop.store(true, Ordering::Relaxed);
+        for count in asking.into_iter().map(|thread| thread.join().unwrap()) {
+            assert!(count > 20, "{count} requests");
+        }
+    });
+}
+
 #[test]
 fn traffic_goes_on_while_the_fixed_part_is_renewed() {
     if !available() {
@@ -183,11 +234,11 @@ fn traffic_goes_on_while_the_fixed_part_is_renewed() {
     server.serve();
     site.program("web", rules(&web(), &[server.endpoint(8080)], None));
     let before = site.firewall(|firewall| firewall.read().unwrap());
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|threads| {
         let asking = threads.spawn(|| {
             let mut count = 0;
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 site.lab.node.ask_tcp(at(CLUSTER_IP, 80)).unwrap();
                 count += 1;
             }
@@ -196,7 +247,7 @@ fn traffic_goes_on_while_the_fixed_part_is_renewed() {
         for _ in 0..50 {
             site.firewall(|_| ());
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
         assert!(asking.join().unwrap() > 10);
     });
     assert_eq!(site.firewall(|firewall| firewall.read().unwrap()), before);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use minato_images::{Image, ImageError};
 use minato_linux::capability::Capabilities;
+use minato_linux::cgroup::Version;
 use nix::libc;
 
 use super::containers::Container;
@@ -94,7 +95,12 @@ impl Embedded {
                 None => return invalid(format!("stop signal {name:?} is unknown")),
             },
         };
-        let process = process(&config, sandbox, image)?;
+        let mut process = process(&config, sandbox, image)?;
+        if self.inner.hierarchies.version() == Version::V2 && !config.security.privileged {
+            // There, cgroups restrict devices by programs that we do not load; so nobody makes device nodes.
+            let mknod = Capabilities::named("MKNOD").unwrap_or_default();
+            process.capabilities = Capabilities(process.capabilities).without(mknod).0;
+        }
         let (namespaces, shared_memory) = self.joined(sandbox);
         let log =
             (!config.log_path.as_os_str().is_empty()).then(|| sandbox.config.log_directory.join(&config.log_path));

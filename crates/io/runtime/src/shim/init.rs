@@ -78,6 +78,7 @@ fn prepare(start: Start<'_>) -> Result<&Bundle, Failure> {
     set_limits(bundle)?;
     let root = rootfs::build(bundle, directory, hierarchies)?;
     rootfs::enter(&root)?;
+    rootfs::settle_propagation(bundle)?;
     if let Stdio::Terminal(socket) = stdio {
         open_terminal(socket, true)?;
     }
@@ -118,5 +119,10 @@ pub(super) fn set_limits(bundle: &Bundle) -> Result<(), Failure> {
         setrlimit(*kind, limit.soft, limit.hard).map_err(Failure::step(format!("set {}", limit.kind)))?;
     }
     let score = bundle.config.resources.oom_score_adj.unwrap_or(0);
-    std::fs::write("/proc/self/oom_score_adj", score.to_string()).map_err(Failure::step("set oom_score_adj"))
+    match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        // On a machine that is a container itself, root may not make a process safer than its parent. The container
+        // runs as well, only the kernel's choice is another when all of the machine's memory is used up.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result.map_err(Failure::step("set oom_score_adj")),
+    }
 }

@@ -17,6 +17,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{major, minor};
 
 use super::Failure;
+use crate::Propagation;
 use crate::bundle::Bundle;
 
 /// Hidden from containers that are not privileged: they tell about, or control, the whole machine.
@@ -43,14 +44,15 @@ pub(super) fn build(bundle: &Bundle, directory: &Path, hierarchies: &Hierarchies
     // Nothing that is mounted here may travel to the host.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
         .map_err(Failure::step("make mounts private"))?;
-    mount_overlay(bundle, directory).map_err(Failure::step("mount the overlay of the image's layers"))?;
+    mount_overlay(bundle, directory, hierarchies.version())
+        .map_err(Failure::step("mount the overlay of the image's layers"))?;
     let spec = spec(bundle, &root, hierarchies).map_err(Failure::step("describe the root file system"))?;
     RootFS::new().prepare_rootfs(&spec, &root, false, true).map_err(Failure::step("prepare the root file system"))?;
     Ok(root)
 }
 
 /// Links `l/<n>` keep the option string, which must fit one page, short.
-fn mount_overlay(bundle: &Bundle, directory: &Path) -> io::Result<()> {
+fn mount_overlay(bundle: &Bundle, directory: &Path, version: Version) -> io::Result<()> {
     let links = directory.join("l");
     fs::create_dir_all(&links)?;
     let mut lower = Vec::new();
@@ -68,8 +70,11 @@ fn mount_overlay(bundle: &Bundle, directory: &Path) -> io::Result<()> {
     }
     lower.reverse();
     let options = format!("lowerdir={},upperdir=upper,workdir=work", lower.join(":"));
+    // Where cgroups do not restrict devices, an image's own device nodes must not work.
+    let unrestricted = version == Version::V1 || bundle.config.security.privileged;
+    let flags = if unrestricted { MsFlags::empty() } else { MsFlags::MS_NODEV };
     nix::unistd::chdir(directory)?;
-    mount(Some("overlay"), "rootfs", Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
+    mount(Some("overlay"), "rootfs", Some("overlay"), flags, Some(options.as_str()))?;
     Ok(())
 }
 
@@ -224,6 +229,20 @@ pub(super) fn enter(root: &Path) -> Result<(), Failure> {
         nix::unistd::chdir("/")
     };
     swap().map_err(Failure::step("enter the root file system"))
+}
+
+/// Volumes see later mounts of the host only where that is wanted. Called inside the root.
+pub(super) fn settle_propagation(bundle: &Bundle) -> Result<(), Failure> {
+    let private = |path: &Path| {
+        mount(None::<&str>, path, None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            .map_err(Failure::step(format!("make the mount at {} private", path.display())))
+    };
+    let volumes = &bundle.config.mounts;
+    if volumes.iter().all(|volume| volume.propagation == Propagation::None) {
+        return private(Path::new("/"));
+    }
+    let mut alone = volumes.iter().filter(|volume| volume.propagation == Propagation::None);
+    alone.try_for_each(|volume| private(&volume.container_path))
 }
 
 /// Hides and protects what is not the container's business. Called inside the root, after everything was made in it.

@@ -119,7 +119,9 @@ async fn too_much_memory_is_an_oom_kill() {
     let Some(cluster) = Cluster::start().await else { return };
     let sandbox = cluster.sandbox("p").await;
     let mut config = shell("tail /dev/zero");
-    config.resources = Resources { memory_limit_bytes: Some(16 << 20), oom_score_adj: Some(500), ..Default::default() };
+    // Lower scores than the parent's are not allowed everywhere; that must not keep the container from running.
+    config.resources =
+        Resources { memory_limit_bytes: Some(16 << 20), oom_score_adj: Some(-997), ..Default::default() };
     // Not through a shell: the process that is killed must be the init.
     config.command = vec!["/bin/tail".into(), "/dev/zero".into()];
     let id = cluster.run(&sandbox, config).await;
@@ -220,6 +222,46 @@ async fn the_host_s_network_and_processes_can_be_shared() {
     assert!(group.processes().len() >= 3);
     cluster.runtime.stop_container(&id, Duration::ZERO).await.unwrap();
     assert!(group.processes().is_empty(), "its other processes were killed too");
+    cluster.finish().await;
+}
+
+#[tokio::test]
+async fn volumes_see_later_mounts_only_where_wanted() {
+    use nix::mount::{MsFlags, mount};
+    let Some(cluster) = Cluster::start().await else { return };
+    let host = cluster.directory.path().join("host");
+    fs::create_dir_all(host.join("later")).unwrap();
+    mount(Some(&host), &host, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    mount(None::<&str>, &host, None::<&str>, MsFlags::MS_SHARED, None::<&str>).unwrap();
+    let sandbox = cluster.sandbox("p").await;
+    let mut config = shell("sleep 1000");
+    config.mounts = vec![
+        Mount { propagation: Propagation::HostToContainer, ..bind(&host.display().to_string(), "/follows") },
+        bind(&host.display().to_string(), "/alone"),
+    ];
+    let id = cluster.run(&sandbox, config).await;
+    mount(Some("t"), &host.join("later"), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    fs::write(host.join("later/file"), "").unwrap();
+    let command = ["sh", "-c", "ls /follows/later; echo -; ls /alone/later"].map(str::to_owned).to_vec();
+    let output = cluster.runtime.exec_sync(&id, command, Duration::from_secs(30)).await.unwrap();
+    minato_linux::mounts::unmount_below(&host).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "file\n-\n");
+    cluster.finish().await;
+}
+
+#[tokio::test]
+async fn many_containers_start_and_end_at_once() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let runs = (0..20).map(async |number| {
+        let sandbox = cluster.sandbox(&format!("pod-{number}")).await;
+        let mut config = shell(&format!("echo {number}; exit {number}"));
+        config.log_path = format!("{number}.log").into();
+        let id = cluster.run(&sandbox, config).await;
+        assert_eq!(cluster.exit(&id).await.0, number);
+        assert_eq!(cluster.log_text(&format!("{number}.log")), format!("{number}\n"));
+        cluster.runtime.remove_sandbox(&sandbox).await.unwrap();
+    });
+    futures::future::join_all(runs).await;
     cluster.finish().await;
 }
 

@@ -45,13 +45,7 @@ impl Strategy for Job {
             }
         }
         defaults::template(spec);
-        let labels = spec.or_null("template").or_null("metadata").or_null("labels").clone();
-        if let Some(metadata) = object.make("metadata")
-            && !labels.is_null()
-            && metadata.map("labels").is_none_or(serde_json::Map::is_empty)
-        {
-            metadata.set("labels", labels);
-        }
+        own_labels(object);
     }
 
     /// Needs `metadata.name` and `metadata.uid`: the selector is made from them.
@@ -75,6 +69,7 @@ impl Strategy for Job {
         if let Some(labels) = spec.make("selector").and_then(|selector| selector.make("matchLabels")) {
             labels.set(CONTROLLER_UID, uid);
         }
+        own_labels(object);
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
@@ -104,6 +99,17 @@ impl Strategy for Job {
 
     fn has_generation(&self) -> bool {
         true
+    }
+}
+
+/// A Job without labels has those of its template.
+fn own_labels(object: &mut Value) {
+    let labels = object.or_null("spec").or_null("template").or_null("metadata").or_null("labels").clone();
+    if let Some(metadata) = object.make("metadata")
+        && !labels.is_null()
+        && metadata.map("labels").is_none_or(serde_json::Map::is_empty)
+    {
+        metadata.set("labels", labels);
     }
 }
 

@@ -2,14 +2,16 @@
 
 use super::kind;
 use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
-use crate::{apps, config, endpoints, event, namespace, node, pod, pod_template, service};
+use crate::{
+    apps, config, endpoints, event, namespace, node, pod, pod_template, quota, service, storage, volume_claim,
+};
 
 pub(super) const CORE: &[Declaration] = &[
     kind!("", "bindings", "binding", "Binding").verbs(Verbs::CreateOnly),
     kind!("", "configmaps", "configmap", "ConfigMap").rules(&config::ConfigMap).short(&["cm"]),
     kind!("", "endpoints", "endpoints", "Endpoints").rules(&endpoints::Endpoints).short(&["ep"]),
     kind!("", "events", "event", "Event").rules(&event::CoreEvent).short(&["ev"]).selectable(EVENT_FIELDS),
-    kind!("", "limitranges", "limitrange", "LimitRange").short(&["limits"]),
+    kind!("", "limitranges", "limitrange", "LimitRange").rules(&quota::LimitRange).short(&["limits"]),
     kind!("", "namespaces", "namespace", "Namespace")
         .rules(&namespace::Namespace)
         .cluster()
@@ -25,9 +27,11 @@ pub(super) const CORE: &[Declaration] = &[
         .subresources(&[Subresource::Proxy, Subresource::Status])
         .selectable(&[("spec.unschedulable", "spec.unschedulable")]),
     kind!("", "persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim")
+        .rules(&volume_claim::PersistentVolumeClaim)
         .short(&["pvc"])
         .subresources(&[Subresource::Status]),
     kind!("", "persistentvolumes", "persistentvolume", "PersistentVolume")
+        .rules(&storage::PersistentVolume)
         .cluster()
         .short(&["pv"])
         .subresources(&[Subresource::Status]),
@@ -52,6 +56,7 @@ pub(super) const CORE: &[Declaration] = &[
         ])
         .selectable(&[("status.replicas", "status.replicas")]),
     kind!("", "resourcequotas", "resourcequota", "ResourceQuota")
+        .rules(&quota::ResourceQuota)
         .short(&["quota"])
         .subresources(&[Subresource::Status]),
     kind!("", "secrets", "secret", "Secret").rules(&config::Secret).selectable(&[("type", "type")]),

@@ -2,7 +2,10 @@
 
 use super::kind;
 use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
-use crate::{apps, batch, endpoints, event, hpa, lease};
+use crate::{
+    admission, apps, batch, certificate, custom, endpoints, event, flow, hpa, lease, networking, policy, rbac, review,
+    runtime_class, storage,
+};
 
 const EXTENSIONS: &[&str] = &["api-extensions"];
 
@@ -19,6 +22,7 @@ pub(super) const ADMISSION_REGISTRATION: &[Declaration] = &[
         "mutatingadmissionpolicy",
         "MutatingAdmissionPolicy"
     )
+    .rules(&admission::Policy { mutating: true })
     .cluster()
     .categories(EXTENSIONS),
     kind!(
@@ -27,6 +31,7 @@ pub(super) const ADMISSION_REGISTRATION: &[Declaration] = &[
         "mutatingadmissionpolicybinding",
         "MutatingAdmissionPolicyBinding"
     )
+    .rules(&admission::PolicyBinding { mutating: true })
     .cluster()
     .categories(EXTENSIONS),
     kind!(
@@ -35,6 +40,7 @@ pub(super) const ADMISSION_REGISTRATION: &[Declaration] = &[
         "mutatingwebhookconfiguration",
         "MutatingWebhookConfiguration"
     )
+    .rules(&admission::WebhookConfiguration { mutating: true })
     .cluster()
     .categories(EXTENSIONS),
     kind!(
@@ -43,6 +49,7 @@ pub(super) const ADMISSION_REGISTRATION: &[Declaration] = &[
         "validatingadmissionpolicy",
         "ValidatingAdmissionPolicy"
     )
+    .rules(&admission::Policy { mutating: false })
     .cluster()
     .categories(EXTENSIONS)
     .subresources(&[Subresource::Status]),
@@ -52,6 +59,7 @@ pub(super) const ADMISSION_REGISTRATION: &[Declaration] = &[
         "validatingadmissionpolicybinding",
         "ValidatingAdmissionPolicyBinding"
     )
+    .rules(&admission::PolicyBinding { mutating: false })
     .cluster()
     .categories(EXTENSIONS),
     kind!(
@@ -60,6 +68,7 @@ pub(super) const ADMISSION_REGISTRATION: &[Declaration] = &[
         "validatingwebhookconfiguration",
         "ValidatingWebhookConfiguration"
     )
+    .rules(&admission::WebhookConfiguration { mutating: false })
     .cluster()
     .categories(EXTENSIONS),
 ];
@@ -70,6 +79,7 @@ pub(super) const API_EXTENSIONS: &[Declaration] = &[kind!(
     "customresourcedefinition",
     "CustomResourceDefinition"
 )
+.rules(&custom::CustomResourceDefinition)
 .cluster()
 .short(&["crd", "crds"])
 .categories(EXTENSIONS)
@@ -77,6 +87,7 @@ pub(super) const API_EXTENSIONS: &[Declaration] = &[kind!(
 
 pub(super) const API_REGISTRATION: &[Declaration] =
     &[kind!("apiregistration.k8s.io", "apiservices", "apiservice", "APIService")
+        .rules(&custom::ApiService)
         .cluster()
         .categories(EXTENSIONS)
         .named(NameRule::PathSegment)
@@ -121,9 +132,11 @@ pub(super) const AUTHENTICATION: &[Declaration] = &[
 
 pub(super) const AUTHORIZATION: &[Declaration] = &[
     kind!("authorization.k8s.io", "localsubjectaccessreviews", "localsubjectaccessreview", "LocalSubjectAccessReview")
+        .rules(&review::AccessReview { own: false, local: true })
         .named(NameRule::Any)
         .verbs(Verbs::CreateOnly),
     kind!("authorization.k8s.io", "selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview")
+        .rules(&review::AccessReview { own: true, local: false })
         .cluster()
         .named(NameRule::Any)
         .verbs(Verbs::CreateOnly),
@@ -132,6 +145,7 @@ pub(super) const AUTHORIZATION: &[Declaration] = &[
         .named(NameRule::Any)
         .verbs(Verbs::CreateOnly),
     kind!("authorization.k8s.io", "subjectaccessreviews", "subjectaccessreview", "SubjectAccessReview")
+        .rules(&review::AccessReview { own: false, local: false })
         .cluster()
         .named(NameRule::Any)
         .verbs(Verbs::CreateOnly),
@@ -139,6 +153,7 @@ pub(super) const AUTHORIZATION: &[Declaration] = &[
 
 pub(super) const AUTOSCALING: &[Declaration] =
     &[kind!("autoscaling", "horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler")
+        .rules(&hpa::HorizontalPodAutoscaler)
         .short(&["hpa"])
         .in_all()
         .versions(&["v2", "v1"], hpa::convert)
@@ -164,6 +179,7 @@ pub(super) const CERTIFICATES: &[Declaration] = &[kind!(
     "certificatesigningrequest",
     "CertificateSigningRequest"
 )
+.rules(&certificate::CertificateSigningRequest)
 .cluster()
 .short(&["csr"])
 .subresources(&[Subresource::Approval, Subresource::Status])
@@ -194,6 +210,7 @@ pub(super) const EVENTS: &[Declaration] = &[kind!("events.k8s.io", "events", "ev
 
 pub(super) const FLOW_CONTROL: &[Declaration] = &[
     kind!("flowcontrol.apiserver.k8s.io", "flowschemas", "flowschema", "FlowSchema")
+        .rules(&flow::FlowSchema)
         .cluster()
         .subresources(&[Subresource::Status]),
     kind!(
@@ -202,40 +219,58 @@ pub(super) const FLOW_CONTROL: &[Declaration] = &[
         "prioritylevelconfiguration",
         "PriorityLevelConfiguration"
     )
+    .rules(&flow::PriorityLevelConfiguration)
     .cluster()
     .subresources(&[Subresource::Status]),
 ];
 
 pub(super) const NETWORKING: &[Declaration] = &[
-    kind!("networking.k8s.io", "ingressclasses", "ingressclass", "IngressClass").cluster(),
-    kind!("networking.k8s.io", "ingresses", "ingress", "Ingress").short(&["ing"]).subresources(&[Subresource::Status]),
+    kind!("networking.k8s.io", "ingressclasses", "ingressclass", "IngressClass")
+        .rules(&networking::IngressClass)
+        .cluster(),
+    kind!("networking.k8s.io", "ingresses", "ingress", "Ingress")
+        .rules(&networking::Ingress)
+        .short(&["ing"])
+        .subresources(&[Subresource::Status]),
     kind!("networking.k8s.io", "ipaddresses", "ipaddress", "IPAddress")
+        .rules(&networking::IpAddress)
         .cluster()
         .short(&["ip"])
         .named(NameRule::IpAddress),
-    kind!("networking.k8s.io", "networkpolicies", "networkpolicy", "NetworkPolicy").short(&["netpol"]),
+    kind!("networking.k8s.io", "networkpolicies", "networkpolicy", "NetworkPolicy")
+        .rules(&networking::NetworkPolicy)
+        .short(&["netpol"]),
     kind!("networking.k8s.io", "servicecidrs", "servicecidr", "ServiceCIDR")
+        .rules(&networking::ServiceCidr)
         .cluster()
         .subresources(&[Subresource::Status]),
 ];
 
-pub(super) const NODE: &[Declaration] =
-    &[kind!("node.k8s.io", "runtimeclasses", "runtimeclass", "RuntimeClass").cluster()];
+pub(super) const NODE: &[Declaration] = &[kind!("node.k8s.io", "runtimeclasses", "runtimeclass", "RuntimeClass")
+    .rules(&runtime_class::RuntimeClass)
+    .cluster()];
 
 pub(super) const POLICY: &[Declaration] =
     &[kind!("policy", "poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget")
+        .rules(&policy::PodDisruptionBudget)
         .short(&["pdb"])
         .subresources(&[Subresource::Status])];
 
 pub(super) const RBAC: &[Declaration] = &[
     kind!("rbac.authorization.k8s.io", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding")
+        .rules(&rbac::RoleBinding { namespaced: false })
         .cluster()
         .named(NameRule::PathSegment),
     kind!("rbac.authorization.k8s.io", "clusterroles", "clusterrole", "ClusterRole")
+        .rules(&rbac::Role { namespaced: false })
         .cluster()
         .named(NameRule::PathSegment),
-    kind!("rbac.authorization.k8s.io", "rolebindings", "rolebinding", "RoleBinding").named(NameRule::PathSegment),
-    kind!("rbac.authorization.k8s.io", "roles", "role", "Role").named(NameRule::PathSegment),
+    kind!("rbac.authorization.k8s.io", "rolebindings", "rolebinding", "RoleBinding")
+        .rules(&rbac::RoleBinding { namespaced: true })
+        .named(NameRule::PathSegment),
+    kind!("rbac.authorization.k8s.io", "roles", "role", "Role")
+        .rules(&rbac::Role { namespaced: true })
+        .named(NameRule::PathSegment),
 ];
 
 pub(super) const RESOURCE: &[Declaration] = &[
@@ -248,17 +283,26 @@ pub(super) const RESOURCE: &[Declaration] = &[
 ];
 
 pub(super) const SCHEDULING: &[Declaration] =
-    &[kind!("scheduling.k8s.io", "priorityclasses", "priorityclass", "PriorityClass").cluster().short(&["pc"])];
+    &[kind!("scheduling.k8s.io", "priorityclasses", "priorityclass", "PriorityClass")
+        .rules(&policy::PriorityClass)
+        .cluster()
+        .short(&["pc"])];
 
 pub(super) const STORAGE: &[Declaration] = &[
-    kind!("storage.k8s.io", "csidrivers", "csidriver", "CSIDriver").cluster(),
-    kind!("storage.k8s.io", "csinodes", "csinode", "CSINode").cluster(),
-    kind!("storage.k8s.io", "csistoragecapacities", "csistoragecapacity", "CSIStorageCapacity"),
-    kind!("storage.k8s.io", "storageclasses", "storageclass", "StorageClass").cluster().short(&["sc"]),
+    kind!("storage.k8s.io", "csidrivers", "csidriver", "CSIDriver").rules(&storage::CsiDriver).cluster(),
+    kind!("storage.k8s.io", "csinodes", "csinode", "CSINode").rules(&storage::CsiNode).cluster(),
+    kind!("storage.k8s.io", "csistoragecapacities", "csistoragecapacity", "CSIStorageCapacity")
+        .rules(&storage::CsiStorageCapacity),
+    kind!("storage.k8s.io", "storageclasses", "storageclass", "StorageClass")
+        .rules(&storage::StorageClass)
+        .cluster()
+        .short(&["sc"]),
     kind!("storage.k8s.io", "volumeattachments", "volumeattachment", "VolumeAttachment")
+        .rules(&storage::VolumeAttachment)
         .cluster()
         .subresources(&[Subresource::Status]),
     kind!("storage.k8s.io", "volumeattributesclasses", "volumeattributesclass", "VolumeAttributesClass")
+        .rules(&storage::VolumeAttributesClass)
         .cluster()
         .short(&["vac"]),
 ];

@@ -1,7 +1,7 @@
 //! Volumes of pods.
 
 mod projected;
-mod remote;
+pub(crate) mod remote;
 
 use serde_json::{Value, json};
 

@@ -43,7 +43,7 @@ pub(crate) fn edit(object: &mut Value, pointer: &str, value: Value) {
 }
 
 /// `base` with edits.
-pub(crate) fn edited(base: &Value, edits: &[(&str, Value)]) -> Value {
+pub(crate) fn edited(base: &Value, edits: Edits<'_>) -> Value {
     let mut object = base.clone();
     for (pointer, value) in edits {
         edit(&mut object, pointer, value.clone());
@@ -94,6 +94,9 @@ pub(crate) fn status_errors(kind: &Declaration, old: &Value, new: &Value) -> Vec
     texts(&kind.validate_status_update(&new, &old_stored))
 }
 
+/// Values by JSON pointer.
+pub(crate) type Edits<'a> = &'a [(&'a str, Value)];
+
 /// A table of edits to one base object, each with the complaints it must bring.
 pub(crate) struct Table {
     pub(crate) kind: &'static str,
@@ -102,25 +105,25 @@ pub(crate) struct Table {
 
 impl Table {
     /// One case of creation.
-    pub(crate) fn create(&self, edits: &[(&str, Value)], expected: &[&str]) {
+    pub(crate) fn create(&self, edits: Edits<'_>, expected: &[&str]) {
         let errors = create_errors(kind(self.kind), &edited(&self.base, edits));
         assert_eq!(errors, expected, "create {} with {edits:?}", self.kind);
     }
 
     /// One case of update, from the base.
-    pub(crate) fn update(&self, edits: &[(&str, Value)], expected: &[&str]) {
+    pub(crate) fn update(&self, edits: Edits<'_>, expected: &[&str]) {
         self.update_from(&[], edits, expected);
     }
 
     /// One case of update, from the base with `old_edits`.
-    pub(crate) fn update_from(&self, old_edits: &[(&str, Value)], edits: &[(&str, Value)], expected: &[&str]) {
+    pub(crate) fn update_from(&self, old_edits: Edits<'_>, edits: Edits<'_>, expected: &[&str]) {
         let old = edited(&self.base, old_edits);
         let errors = update_errors(kind(self.kind), &old, &edited(&old, edits));
         assert_eq!(errors, expected, "update {} with {edits:?}", self.kind);
     }
 
     /// Checks that the object, made, has these values at these pointers (`null`: not there).
-    pub(crate) fn defaults(&self, edits: &[(&str, Value)], expected: &[(&str, Value)]) {
+    pub(crate) fn defaults(&self, edits: Edits<'_>, expected: &[(&str, Value)]) {
         let object = created(kind(self.kind), &edited(&self.base, edits));
         for (pointer, value) in expected {
             let found = object.pointer(pointer).cloned().unwrap_or(Value::Null);

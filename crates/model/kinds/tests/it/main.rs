@@ -4,7 +4,9 @@
 
 mod case;
 mod declarations;
+mod more;
 mod pods;
+mod properties;
 mod services;
 mod small;
 mod workloads;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::case::{Table, created, edited, kind, status_errors};
+use crate::case::{Edits, Table, created, edited, kind, status_errors};
 
 fn services() -> Table {
     Table {
@@ -54,7 +54,7 @@ fn defaults() {
 fn rules() {
     let services = services();
     services.create(&[], &[]);
-    let cases: &[(&[(&str, Value)], &[&str])] = &[
+    let cases: &[(Edits<'_>, &[&str])] = &[
         (&[("/spec/ports", json!([]))], &["spec.ports: Required value"]),
         (&[("/spec/ports", json!([])), ("/spec/clusterIP", json!("None")), ("/spec/clusterIPs", json!(["None"]))], &[]),
         (

@@ -1,0 +1,52 @@
+//! RuntimeClasses.
+
+use serde_json::Value;
+
+use crate::check;
+use crate::error::{Errors, FieldError};
+use crate::metadata::label_map;
+use crate::names;
+use crate::path::At;
+use crate::pod::scheduling::toleration;
+use crate::read::{Fill, Read};
+use crate::resources;
+use crate::strategy::Strategy;
+
+pub(crate) struct RuntimeClass;
+
+impl Strategy for RuntimeClass {
+    fn default(&self, object: &mut Value) {
+        if let Some(overhead) = object.inside("overhead") {
+            resources::canonicalise_list(overhead, "podFixed");
+        }
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let handler = object.text("handler");
+        errors.each_invalid(&At::Root.field("handler"), handler, names::dns_label(handler));
+        let at = At::Root.field("overhead");
+        let at = at.field("podFixed");
+        for (name, value) in object.or_null("overhead").map("podFixed").into_iter().flatten() {
+            let at = at.key(name);
+            resources::container_resource_name(name, &at, &mut errors);
+            resources::amount(name, value, &at, &mut errors);
+        }
+        let scheduling = object.or_null("scheduling");
+        let at = At::Root.field("scheduling");
+        if let Some(labels) = scheduling.map("nodeSelector") {
+            label_map(labels, &at.field("nodeSelector"), &mut errors);
+        }
+        let at = at.field("tolerations");
+        for (index, value) in scheduling.list("tolerations").iter().enumerate() {
+            toleration(value, &at.index(index), &mut errors);
+        }
+        errors.into_vec()
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        check::immutable(new, old, "handler", &At::Root, &mut errors);
+        errors.into_vec()
+    }
+}

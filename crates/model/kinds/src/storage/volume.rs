@@ -1,0 +1,172 @@
+//! PersistentVolumes.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::check;
+use crate::error::{Errors, FieldError};
+use crate::names;
+use crate::path::At;
+use crate::pod::scheduling::node_selector;
+use crate::pod::volumes::remote;
+use crate::read::{Fill, Read};
+use crate::resources;
+use crate::same::{difference, same_value};
+use crate::strategy::Strategy;
+use crate::volume_claim;
+
+pub(crate) struct PersistentVolume;
+
+/// Where the volume's bytes are: exactly one of these.
+const SOURCES: [&str; 22] = [
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
+];
+
+impl Strategy for PersistentVolume {
+    fn default(&self, object: &mut Value) {
+        let Some(spec) = object.make("spec") else { return };
+        spec.fill_text("persistentVolumeReclaimPolicy", "Retain");
+        spec.fill("volumeMode", "Filesystem");
+        resources::canonicalise_list(spec, "capacity");
+        if let Some(path) = spec.inside("hostPath") {
+            path.fill("type", "");
+        }
+        for name in SOURCES {
+            if let Some(source) = spec.inside(name) {
+                remote::default(name, source);
+            }
+        }
+    }
+
+    fn prepare_for_create(&self, object: &mut Value, now: Timestamp) {
+        object.set("status", json!({"phase": "Pending", "lastPhaseTransitionTime": time(now)}));
+    }
+
+    fn validate(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let name = object.or_null("metadata").text("name");
+        spec(object.or_null("spec"), name, &At::Root.field("spec"), &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let (new_spec, old_spec) = (new.or_null("spec"), old.or_null("spec"));
+        let at = At::Root.field("spec");
+        spec(new_spec, new.or_null("metadata").text("name"), &at, &mut errors);
+        let only_source = |spec: &Value| {
+            let mut sources = json!({});
+            SOURCES.iter().for_each(|name| sources.copy(name, spec));
+            sources
+        };
+        let (new_source, old_source) = (only_source(new_spec), only_source(old_spec));
+        if !same_value(&new_source, &old_source) {
+            let changes = difference(&old_source, &new_source, "spec");
+            let detail = format!("spec.persistentvolumesource is immutable after creation\n{changes}");
+            errors.forbidden(&at.field("persistentvolumesource"), detail);
+        }
+        check::immutable(new_spec, old_spec, "volumeMode", &At::Root, &mut errors);
+        if old_spec.has("nodeAffinity") {
+            check::immutable(new_spec, old_spec, "nodeAffinity", &At::Root, &mut errors);
+        }
+        errors.into_vec()
+    }
+}
+
+/// A time as the API writes it, to the second.
+pub(super) fn time(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn spec(spec: &Value, name: &str, at: &At<'_>, errors: &mut Errors) {
+    volume_claim::access_modes(spec, "", at, errors);
+    let capacity_at = at.field("capacity");
+    let capacity = spec.map("capacity");
+    match capacity {
+        None => errors.required(&capacity_at, ""),
+        Some(capacity) => {
+            if !capacity.contains_key("storage") || capacity.len() > 1 {
+                errors.not_supported(&capacity_at, spec.or_null("capacity").clone(), &["storage"]);
+            }
+            for (name, value) in capacity {
+                let at = capacity_at.key(name);
+                match resources::quantity(value) {
+                    Some(amount) if amount.signum() > 0 => {}
+                    Some(amount) => errors.invalid(&at, amount.to_string(), "must be greater than zero"),
+                    None => errors.invalid(&at, value.clone(), "must be a quantity"),
+                }
+            }
+        }
+    }
+    check::one_of_if(spec, "persistentVolumeReclaimPolicy", &["Delete", "Recycle", "Retain"], at, errors);
+    if let Some(affinity) = spec.at("nodeAffinity") {
+        let at = at.field("nodeAffinity");
+        match affinity.at("required") {
+            Some(selector) => node_selector(selector, &at.field("required"), errors),
+            None => errors.required(&at.field("required"), "must specify required node constraints"),
+        }
+    }
+    source(spec, name, at, errors);
+    if spec.or_null("hostPath").text("path") == "/" && spec.text("persistentVolumeReclaimPolicy") == "Recycle" {
+        let detail = "may not be 'recycle' for a hostPath mount of '/'";
+        errors.forbidden(&at.field("persistentVolumeReclaimPolicy"), detail);
+    }
+    check::named(spec, "storageClassName", names::dns_subdomain, at, errors);
+    check::one_of_if(spec, "volumeMode", &["Block", "Filesystem"], at, errors);
+    check::named(spec, "volumeAttributesClassName", names::dns_subdomain, at, errors);
+}
+
+fn source(spec: &Value, name: &str, at: &At<'_>, errors: &mut Errors) {
+    let mut found = false;
+    for kind in SOURCES {
+        let Some(source) = spec.at(kind) else { continue };
+        if found {
+            errors.forbidden(&at.field(kind), "may not specify more than 1 volume type");
+            continue;
+        }
+        found = true;
+        let here = at.field(kind);
+        match kind {
+            "hostPath" => {
+                check::required(source, "path", &here, errors);
+                check::no_backsteps(source.text("path"), &here.field("path"), errors);
+            }
+            "local" => {
+                check::required(source, "path", &here, errors);
+                check::no_backsteps(source.text("path"), &here.field("path"), errors);
+                if !spec.has("nodeAffinity") {
+                    errors.required(&at.field("nodeAffinity"), "Local volume requires node affinity");
+                }
+            }
+            "csi" => {
+                remote::csi_driver(source.text("driver"), &here.field("driver"), errors);
+                check::required(source, "volumeHandle", &here, errors);
+            }
+            kind => remote::validate(kind, source, name, at, errors),
+        }
+    }
+    if !found {
+        errors.required(at, "must specify a volume type");
+    }
+}
