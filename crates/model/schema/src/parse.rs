@@ -2,7 +2,7 @@
 
 use crate::place::Place;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 use std::fmt;
 
 /// Bytes that are not JSON. Nesting beyond 128 levels is refused, too.
@@ -103,10 +103,13 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(key) = access.next_key::<String>()? {
             let place = self.place.field(&key);
             let value = access.next_value_seed(Node { place: &place, duplicates: self.duplicates })?;
-            if map.contains_key(&key) {
-                place.report(self.duplicates);
+            match map.entry(key) {
+                Entry::Vacant(entry) => drop(entry.insert(value)),
+                Entry::Occupied(mut entry) => {
+                    self.place.field(entry.key()).report(self.duplicates);
+                    entry.insert(value);
+                }
             }
-            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }

@@ -202,7 +202,7 @@ impl Schema {
 
     pub(crate) fn as_struct(&self) -> Option<&Struct> {
         match &self.shape {
-            Shape::Struct(structure) | Shape::SchemaOr { schema: structure, .. } => Some(structure),
+            Shape::Struct(structure) => Some(structure),
             _ => None,
         }
     }
