@@ -124,13 +124,28 @@ impl Elements {
     /// What these become once `changes` have happened.
     pub fn apply(&mut self, changes: &Changes) {
         let (remove, add) = (&changes.remove, &changes.add);
-        self.balances.retain(|balance| !remove.balances.contains(balance));
-        self.served.retain(|frontend, _| !remove.served.contains_key(frontend));
-        self.slots.retain(|slot, _| !remove.slots.contains_key(slot));
-        self.sticky.retain(|pair| !remove.sticky.contains(pair));
-        self.refused.retain(|frontend, _| !remove.refused.contains_key(frontend));
-        self.hairpins.retain(|address| !remove.hairpins.contains(address));
-        self.cluster_ips.retain(|address| !remove.cluster_ips.contains(address));
+        // By key: retain would look at everything for every small change.
+        for balance in &remove.balances {
+            self.balances.remove(balance);
+        }
+        for frontend in remove.served.keys() {
+            self.served.remove(frontend);
+        }
+        for slot in remove.slots.keys() {
+            self.slots.remove(slot);
+        }
+        for pair in &remove.sticky {
+            self.sticky.remove(pair);
+        }
+        for frontend in remove.refused.keys() {
+            self.refused.remove(frontend);
+        }
+        for address in &remove.hairpins {
+            self.hairpins.remove(address);
+        }
+        for address in &remove.cluster_ips {
+            self.cluster_ips.remove(address);
+        }
         self.balances.extend(&add.balances);
         self.served.extend(&add.served);
         self.slots.extend(&add.slots);
