@@ -126,6 +126,20 @@ pub(crate) async fn teardown(layout: &Layout, data_dir: &std::path::Path) -> any
     if let Err(error) = minato_runtime::teardown(&minato_runtime::Config::new(&cluster_id, layout.node(), images)) {
         problems.push(format!("{:#}", anyhow::Error::new(error)));
     }
+    // Volumes are mounted below the pods' directories.
+    if let Err(error) = minato_linux::mounts::unmount_below(&layout.node()) {
+        problems.push(format!("failed to unmount what is below {}: {error}", layout.node().display()));
+    } else {
+        for name in ["pods", "containers"] {
+            let directory = layout.node().join(name);
+            match std::fs::remove_dir_all(&directory) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    problems.push(format!("failed to remove {}: {error}", directory.display()));
+                }
+                _ => {}
+            }
+        }
+    }
     let errors = minato_podnet::teardown(&cluster_id, data_dir).await;
     problems.extend(errors.into_iter().map(|error| format!("{:#}", anyhow::Error::new(error))));
     match problems.as_slice() {

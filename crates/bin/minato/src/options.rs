@@ -10,6 +10,9 @@ use serde::Deserialize;
 /// The data directory unless another is given.
 pub(crate) const DATA_DIR: &str = "/var/lib/minato";
 
+/// The DNS library tells every query at the level that others use for what an operator wants to see.
+const LOG_LEVEL: &str = "info,hickory_server=warn,hickory_proto=warn";
+
 /// What can be said on the command line and, with the same names, in the configuration file.
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -124,7 +127,7 @@ impl ServerOptions {
             service_node_ports,
             node_name,
             node_ip: self.node_ip.or(file.node_ip),
-            log_level: self.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
+            log_level: self.log_level.or(file.log_level).unwrap_or_else(|| LOG_LEVEL.to_owned()),
         })
     }
 
