@@ -5,14 +5,13 @@ mod eviction;
 mod scale;
 mod token;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use minato_kinds::Subresource;
 use serde_json::Value;
 
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::{Call, is_connect};
 use crate::decode::{self, FieldValidation};
-use crate::encode;
 use crate::list;
 use crate::negotiate;
 use crate::patch;
@@ -41,9 +40,17 @@ pub(crate) async fn answer(
         (Subresource::Binding, "create") => binding::answer(&call, &name, request.into_body()).await,
         (Subresource::Eviction, "create") => eviction::answer(&call, &name, request.into_body()).await,
         (Subresource::Token, "create") => token::answer(&call, &name, request.into_body()).await,
-        (Subresource::Finalize, "update") => part(&call, &name, request.into_body(), finalize).await,
-        (Subresource::Approval, "get") => list::get(&call, &name),
-        (Subresource::Approval, "update") => part(&call, &name, request.into_body(), approve).await,
+        (
+            Subresource::Approval | Subresource::EphemeralContainers | Subresource::Finalize | Subresource::Resize,
+            verb @ ("get" | "update" | "patch"),
+        ) => {
+            let kind = UpdateKind::Subresource(subresource);
+            match verb {
+                "get" => list::get(&call, &name),
+                "update" => call.update(&name, kind, request.into_body()).await,
+                _ => patch::patch(&call, &name, kind, request.into_body()).await,
+            }
+        }
         (Subresource::Log, "get") => call.core.tunnel.logs(&call, &name, request).await,
         _ => Err(ApiError::method_not_allowed()),
     }
@@ -63,33 +70,4 @@ async fn body_of(
     let schema = minato_schema::builtin(group, version, kind);
     decode::conform(schema, &mut value, &duplicates, FieldValidation::parse(&call.query)?, &mut Vec::new())?;
     Ok(value)
-}
-
-/// PUT of an object of which only what `merge` takes over counts.
-async fn part(
-    call: &Call,
-    name: &str,
-    body: RequestBody,
-    merge: fn(&mut Value, &Value),
-) -> Result<Response<ResponseBody>, ApiError> {
-    let format = negotiate::body_format(&call.headers)?;
-    let bytes = body::read(&call.headers, body).await?;
-    let validation = FieldValidation::parse(&call.query)?;
-    let given = decode::object(&call.resource, decode::parse(&bytes, format)?, validation, &mut Vec::new())?;
-    let mut change = |old: &Value| {
-        let mut new = old.clone();
-        merge(&mut new, &given);
-        new["metadata"]["resourceVersion"] = given["metadata"]["resourceVersion"].clone();
-        Ok(new)
-    };
-    let written = call.core.update(&call.target(), name, UpdateKind::Part, &mut change).await?;
-    Ok(body::json_bytes(StatusCode::OK, encode::one(&call.resource, call.form, &written)?))
-}
-
-fn finalize(new: &mut Value, given: &Value) {
-    new["spec"]["finalizers"] = given["spec"]["finalizers"].clone();
-}
-
-fn approve(new: &mut Value, given: &Value) {
-    new["status"]["conditions"] = given["status"]["conditions"].clone();
 }

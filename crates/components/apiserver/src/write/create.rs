@@ -25,17 +25,19 @@ impl Core {
         let resource = target.resource;
         let declaration = resource.declaration;
         begin_life(target, &mut object)?;
-        declaration.default(&mut object);
-        self.admit(target, &mut object, None)?;
-        declaration.prepare_for_create(&mut object, Timestamp::now());
-
         let prefix = object::text(&object, "generateName").to_owned();
         let generates = object::text(&object, "name").is_empty() && !prefix.is_empty();
         let attempts = if generates { GENERATED_NAMES_MAX } else { 1 };
+        let given = if generates { Some(object.clone()) } else { None };
         for _ in 0..attempts {
-            if generates {
+            // Defaults may be made from the name: another name, another object.
+            if let Some(given) = &given {
+                object.clone_from(given);
                 object::metadata(&mut object).insert("name".to_owned(), generate_name(&prefix).into());
             }
+            declaration.default(&mut object);
+            self.admit(target, &mut object, None)?;
+            declaration.prepare_for_create(&mut object, Timestamp::now());
             let name = object::text(&object, "name").to_owned();
             let reservation = match self.reserve_of(resource) {
                 Some(reserve) => Some(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use minato_kinds::FieldError;
+use minato_kinds::{FieldError, Subresource};
 use minato_mvcc::{Expected, Object};
 use serde_json::Value;
 
@@ -18,7 +18,9 @@ pub(crate) enum UpdateKind {
     Object,
     /// The status, and labels, annotations and finalizers.
     Status,
-    /// What the change itself has limited: scale, binding, finalize, approval.
+    /// What the kind lets that URL change: finalize, approval, ephemeral containers, resize.
+    Subresource(Subresource),
+    /// What the change itself has limited: binding.
     Part,
 }
 
@@ -57,6 +59,7 @@ impl Core {
             let errors = match kind {
                 UpdateKind::Object => declaration.validate_update(&new, &old),
                 UpdateKind::Status => declaration.validate_status_update(&new, &old),
+                UpdateKind::Subresource(part) => declaration.validate_subresource_update(part, &new, &old),
                 UpdateKind::Part => minato_kinds::metadata::validate_update(&new, &old),
             };
             if !errors.is_empty() {
@@ -145,6 +148,10 @@ fn prepare(target: &Target<'_>, kind: UpdateKind, new: &mut Value, old: &Value) 
             declaration.prepare_for_update(new, old);
         }
         UpdateKind::Status => declaration.prepare_for_status_update(new, old),
+        UpdateKind::Subresource(part) => {
+            declaration.default(new);
+            declaration.prepare_for_subresource_update(part, new, old);
+        }
         UpdateKind::Part => {
             declaration.default(new);
             let counts = declaration.strategy.has_generation() && declaration.strategy.generation_changed(new, old);
