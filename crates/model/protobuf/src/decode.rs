@@ -6,7 +6,7 @@ use crate::messages::{Field, Kind, Message, Type};
 use crate::special;
 use crate::wire::{Fields, Raw};
 
-const MAGIC: &[u8] = b"k8s\0";
+pub(crate) const MAGIC: &[u8] = b"k8s\0";
 /// How deep messages may lie in each other.
 const DEPTH_MAX: usize = 100;
 
@@ -66,7 +66,7 @@ pub fn decode(body: &[u8]) -> Result<Value, DecodeError> {
 }
 
 /// The message of a kind. Options of the machinery are served in every group.
-fn message_of(api_version: &str, kind: &str) -> Option<&'static Message> {
+pub(crate) fn message_of(api_version: &str, kind: &str) -> Option<&'static Message> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let package = match group {
         "" => "core",

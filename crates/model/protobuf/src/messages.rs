@@ -49,6 +49,11 @@ impl Message {
         table().get(name)
     }
 
+    /// By number.
+    pub(crate) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
     pub(crate) fn field(&self, number: u32) -> Option<&Field> {
         self.fields.iter().find(|field| field.number == number)
     }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::decode::{DecodeError, message_by_name};
-use crate::wire::{Fields, Raw};
+use crate::encode::encode_by_name;
+use crate::wire::{Fields, Raw, Writer};
 
 /// The JSON of a message that has a form of its own. `None`: it has none. `Some(None)`: it means "absent".
 pub(crate) fn decode(name: &str, bytes: &[u8], depth: usize) -> Option<Result<Option<Value>, DecodeError>> {
@@ -149,6 +150,97 @@ fn schema_or(name: &str, bytes: &[u8], depth: usize) -> Result<Option<Value>, De
 /// Bytes as JSON has them.
 pub(crate) fn base64(raw: &[u8]) -> Value {
     STANDARD.encode(raw).into()
+}
+
+/// The bytes that JSON has as base64.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
+/// The message for the JSON of a type that has a form of its own. `None`: it has none. `Some(None)`: the JSON is not of
+/// that form.
+pub(crate) fn encode(name: &str, value: &Value) -> Option<Option<Vec<u8>>> {
+    Some(match name {
+        "meta.v1.Time" | "meta.v1.Timestamp" | "meta.v1.MicroTime" => to_time(value),
+        "meta.v1.Duration" => to_duration(value),
+        "api.resource.Quantity" | "resource.Quantity" => value.as_str().map(|text| {
+            let mut writer = Writer::default();
+            writer.bytes(1, text.as_bytes());
+            writer.into_bytes()
+        }),
+        "util.intstr.IntOrString" => to_int_or_string(value),
+        "meta.v1.FieldsV1" | "runtime.RawExtension" | "apiextensions.v1.JSON" => {
+            let mut writer = Writer::default();
+            writer.bytes(1, value.to_string().as_bytes());
+            Some(writer.into_bytes())
+        }
+        "meta.v1.Verbs"
+        | "authentication.v1.ExtraValue"
+        | "authorization.v1.ExtraValue"
+        | "certificates.v1.ExtraValue" => to_items(value),
+        "apiextensions.v1.JSONSchemaPropsOrArray"
+        | "apiextensions.v1.JSONSchemaPropsOrStringArray"
+        | "apiextensions.v1.JSONSchemaPropsOrBool" => to_schema_or(name, value),
+        _ => return None,
+    })
+}
+
+fn to_time(value: &Value) -> Option<Vec<u8>> {
+    let time: Timestamp = value.as_str()?.parse().ok()?;
+    let mut writer = Writer::default();
+    writer.varint(1, time.as_second().cast_unsigned());
+    writer.varint(2, i64::from(time.subsec_nanosecond()).cast_unsigned());
+    Some(writer.into_bytes())
+}
+
+fn to_duration(value: &Value) -> Option<Vec<u8>> {
+    let seconds: f64 = value.as_str()?.strip_suffix('s')?.parse().ok()?;
+    let mut writer = Writer::default();
+    writer.varint(1, ((seconds * 1e9) as i64).cast_unsigned());
+    Some(writer.into_bytes())
+}
+
+fn to_int_or_string(value: &Value) -> Option<Vec<u8>> {
+    let (kind, int, text) = match value {
+        Value::String(text) => (1, 0, text.as_str()),
+        other => (0, other.as_i64()?, ""),
+    };
+    let mut writer = Writer::default();
+    writer.varint(1, kind);
+    writer.varint(2, int.cast_unsigned());
+    writer.bytes(3, text.as_bytes());
+    Some(writer.into_bytes())
+}
+
+fn to_items(value: &Value) -> Option<Vec<u8>> {
+    let mut writer = Writer::default();
+    for item in value.as_array()? {
+        writer.bytes(1, item.as_str()?.as_bytes());
+    }
+    Some(writer.into_bytes())
+}
+
+fn to_schema_or(name: &str, value: &Value) -> Option<Vec<u8>> {
+    const SCHEMA: &str = "apiextensions.v1.JSONSchemaProps";
+    let mut writer = Writer::default();
+    match value {
+        Value::Bool(allows) => writer.varint(1, u64::from(*allows)),
+        Value::Object(_) if name.ends_with("OrBool") => {
+            writer.varint(1, 1);
+            writer.bytes(2, &encode_by_name(SCHEMA, value)?);
+        }
+        Value::Object(_) => writer.bytes(1, &encode_by_name(SCHEMA, value)?),
+        Value::Array(items) => {
+            for item in items {
+                match item {
+                    Value::String(text) => writer.bytes(2, text.as_bytes()),
+                    other => writer.bytes(2, &encode_by_name(SCHEMA, other)?),
+                }
+            }
+        }
+        _ => return None,
+    }
+    Some(writer.into_bytes())
 }
 
 /// Adds the fields of an inlined struct to its parent.

@@ -68,3 +68,39 @@ impl<'a> Fields<'a> {
         self.take(N)?.try_into().map_err(|_| DecodeError::Malformed)
     }
 }
+
+/// A message in the making.
+#[derive(Default)]
+pub(crate) struct Writer {
+    written: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.written
+    }
+
+    pub(crate) fn varint(&mut self, number: u32, value: u64) {
+        self.raw_varint(u64::from(number) << 3);
+        self.raw_varint(value);
+    }
+
+    pub(crate) fn fixed64(&mut self, number: u32, bits: u64) {
+        self.raw_varint(u64::from(number) << 3 | 1);
+        self.written.extend(bits.to_le_bytes());
+    }
+
+    pub(crate) fn bytes(&mut self, number: u32, bytes: &[u8]) {
+        self.raw_varint(u64::from(number) << 3 | 2);
+        self.raw_varint(bytes.len() as u64);
+        self.written.extend_from_slice(bytes);
+    }
+
+    fn raw_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.written.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.written.push(value as u8);
+    }
+}
