@@ -26,6 +26,8 @@ const TCP_PORT: &str = "dns-tcp";
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// Repairs are at least so far apart, should somebody insist on another opinion.
+const REPAIR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where the server can be reached.
 #[derive(Clone, Debug)]
@@ -65,6 +67,7 @@ pub(crate) async fn keep(client: &kube::Client, watched: &Watched, publication: 
         match ensure(client, watched, publication).await {
             Ok(()) => {
                 retry = RETRY_FIRST;
+                tokio::time::sleep(REPAIR_INTERVAL).await;
                 changed.notified().await;
             }
             Err(error) => {
@@ -98,10 +101,11 @@ async fn ensure(client: &kube::Client, watched: &Watched, publication: &Publicat
     let same = |found: &EndpointSlice| {
         found.endpoints == wanted.endpoints
             && found.ports == wanted.ports
-            && found.metadata.labels == wanted.metadata.labels
+            && has_labels(&found.metadata, &wanted.metadata)
     };
     put(client, watched.slice_informer(), &wanted, same, |found, wanted| {
-        found.metadata.labels.clone_from(&wanted.metadata.labels);
+        let wanted_labels = wanted.metadata.labels.clone().unwrap_or_default();
+        found.metadata.labels.get_or_insert_default().extend(wanted_labels);
         found.endpoints.clone_from(&wanted.endpoints);
         found.ports.clone_from(&wanted.ports);
     })
@@ -133,6 +137,12 @@ where
     };
     informer.observe(written);
     Ok(())
+}
+
+/// Others may add labels of their own.
+fn has_labels(found: &ObjectMeta, wanted: &ObjectMeta) -> bool {
+    let has = |(key, value)| found.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value);
+    wanted.labels.iter().flatten().all(has)
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {

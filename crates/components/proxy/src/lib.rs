@@ -1,7 +1,7 @@
 //! The service proxy of a node: keeps the packet filter in step with Services and EndpointSlices.
 //!
 //! ```text
-//! watch Services, EndpointSlices ─► keys of changed Services ─► Planner (minato-rules) ─► Firewall (minato-podnet)
+//! watch Services, EndpointSlices, own pods ─► who changed ─► Planner (minato-rules) ─► Firewall (minato-podnet)
 //! ```
 //! A change is programmed as soon as it is seen; what comes while the kernel is busy goes into the next transaction.
 //! At start-up the proxy reads what is programmed and changes only what differs, so service traffic does not notice a

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use minato_podnet::{Firewall, NftError};
-use minato_rules::{Changes, Elements, Planner, ServiceKey, ServiceRules};
+use minato_rules::{Changes, Elements, Owner, Planner, ServiceRules};
 
 /// After a refusal the next attempt waits, longer each time.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -60,9 +60,9 @@ where
         Ok(programmer)
     }
 
-    /// Notes what a Service asks for now.
-    pub fn set(&mut self, key: &ServiceKey, rules: ServiceRules) {
-        self.planner.set(key, rules);
+    /// Notes what a Service or pod asks for now.
+    pub fn set(&mut self, owner: &Owner, rules: ServiceRules) {
+        self.planner.set(owner, rules);
     }
 
     /// Programs what was noted. False: it failed, and is worth another call after [`Programmer::retry_after`].

@@ -36,8 +36,8 @@ impl PacketFilter for Memory {
     }
 }
 
-fn key(name: &str) -> ServiceKey {
-    ServiceKey { namespace: "default".into(), name: name.into() }
+fn key(name: &str) -> Owner {
+    Owner::Service("default".into(), name.into())
 }
 
 fn rules(number: u8) -> ServiceRules {

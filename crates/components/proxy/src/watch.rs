@@ -1,13 +1,16 @@
-//! Finds out which Services changed.
+//! Finds out which Services, and which pods with host ports, changed.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
+use kube::runtime::watcher;
 use minato_client::{Index, Informer, Informers, ObjectKey};
 use minato_podnet::NftError;
-use minato_rules::{ServiceKey, ServiceRules, plan_service};
+use minato_rules::{Owner, ServiceRules, plan_host_ports, plan_service};
 use minato_scope::Scope;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -17,23 +20,23 @@ use crate::programmer::{PacketFilter, Programmer};
 /// Names the Service that a slice belongs to.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// The Services to look at again.
+/// Whom to look at again.
 #[derive(Debug, Default)]
 struct Changed {
-    keys: Mutex<BTreeSet<ServiceKey>>,
+    owners: Mutex<BTreeSet<Owner>>,
     more: Notify,
 }
 
 impl Changed {
-    fn add(&self, key: Option<ServiceKey>) {
-        if let Some(key) = key {
-            self.keys.lock().insert(key);
+    fn add(&self, owner: Option<Owner>) {
+        if let Some(owner) = owner {
+            self.owners.lock().insert(owner);
             self.more.notify_one();
         }
     }
 
-    fn take(&self) -> BTreeSet<ServiceKey> {
-        std::mem::take(&mut self.keys.lock())
+    fn take(&self) -> BTreeSet<Owner> {
+        std::mem::take(&mut self.owners.lock())
     }
 }
 
@@ -41,18 +44,46 @@ impl Changed {
 struct View {
     services: Informer<Service>,
     slices: Index<EndpointSlice>,
+    pods: Informer<Pod>,
     node_name: String,
 }
 
 impl View {
-    fn rules(&self, key: &ServiceKey) -> ServiceRules {
-        let Some(service) = self.services.get(&ObjectKey::new(&key.namespace, &key.name)) else {
-            return ServiceRules::default();
-        };
-        let slices = self.slices.get(&format!("{}/{}", key.namespace, key.name));
-        let slices: Vec<&EndpointSlice> = slices.iter().map(AsRef::as_ref).collect();
-        plan_service(&service, &slices, &self.node_name)
+    fn rules(&self, owner: &Owner) -> ServiceRules {
+        match owner {
+            Owner::Service(namespace, name) => {
+                let Some(service) = self.services.get(&ObjectKey::new(namespace, name)) else {
+                    return ServiceRules::default();
+                };
+                let slices = self.slices.get(&format!("{namespace}/{name}"));
+                let slices: Vec<&EndpointSlice> = slices.iter().map(AsRef::as_ref).collect();
+                plan_service(&service, &slices, &self.node_name)
+            }
+            Owner::Pod(namespace, name) => {
+                let pod = self.pods.get(&ObjectKey::new(namespace, name));
+                pod.map(|pod| plan_host_ports(&pod)).unwrap_or_default()
+            }
+        }
     }
+}
+
+/// The pods of this node, without what the proxy does not look at.
+fn pods_of_node(client: &kube::Client, node_name: &str, scope: &Scope) -> Informer<Pod> {
+    let config = watcher::Config::default().fields(&format!("spec.nodeName={node_name}"));
+    Informer::start(scope, Api::all(client.clone()), config, |pod| {
+        pod.metadata.annotations = None;
+        if let Some(status) = &mut pod.status {
+            status.container_statuses = None;
+            status.conditions = None;
+        }
+        if let Some(spec) = &mut pod.spec {
+            spec.volumes = None;
+            for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+                let ports = container.ports.take();
+                *container = k8s_openapi::api::core::v1::Container { ports, ..Default::default() };
+            }
+        }
+    })
 }
 
 /// Follows the API and programs what changes until the scope is cancelled.
@@ -61,26 +92,32 @@ where
     F: PacketFilter,
     O: Fn() -> Result<F, NftError> + Send + Sync + 'static,
 {
+    let pods = pods_of_node(&client, node_name, scope);
     let informers = Informers::new(client, scope.clone());
     let (services, slices) = (informers.of::<Service>(), informers.of::<EndpointSlice>());
-    let index = slices.index("service", |slice| {
-        let key = service_of(slice);
-        key.map(|key| format!("{}/{}", key.namespace, key.name)).into_iter().collect()
+    let index = slices.index("service", |slice| match service_of(slice) {
+        Some(Owner::Service(namespace, name)) => vec![format!("{namespace}/{name}")],
+        _ => Vec::new(),
     });
-    let view = View { services: services.clone(), slices: index, node_name: node_name.to_owned() };
+    let view = View { services: services.clone(), slices: index, pods: pods.clone(), node_name: node_name.to_owned() };
     let changed = Arc::new(Changed::default());
     let told = Arc::clone(&changed);
-    services.on_change(move |change| told.add(change.latest().map(|service| key(&service.metadata))));
+    services.on_change(move |change| {
+        told.add(change.latest().and_then(|service| owner(&service.metadata, Owner::Service)))
+    });
     let told = Arc::clone(&changed);
     slices.on_change(move |change| change.both().for_each(|slice| told.add(service_of(slice))));
+    let told = Arc::clone(&changed);
+    pods.on_change(move |change| told.add(change.latest().and_then(|pod| owner(&pod.metadata, Owner::Pod))));
 
     let work = async {
         // Half a picture would take endpoints away that exist.
         services.synced().await;
         slices.synced().await;
+        pods.synced().await;
         loop {
-            for key in changed.take() {
-                programmer.set(&key, view.rules(&key));
+            for owner in changed.take() {
+                programmer.set(&owner, view.rules(&owner));
             }
             if programmer.program().await {
                 changed.more.notified().await;
@@ -95,14 +132,11 @@ where
     }
 }
 
-fn key(metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta) -> ServiceKey {
-    ServiceKey {
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        name: metadata.name.clone().unwrap_or_default(),
-    }
+fn owner(metadata: &ObjectMeta, kind: fn(String, String) -> Owner) -> Option<Owner> {
+    Some(kind(metadata.namespace.clone()?, metadata.name.clone()?))
 }
 
-fn service_of(slice: &EndpointSlice) -> Option<ServiceKey> {
+fn service_of(slice: &EndpointSlice) -> Option<Owner> {
     let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
-    Some(ServiceKey { namespace: slice.metadata.namespace.clone()?, name: name.clone() })
+    Some(Owner::Service(slice.metadata.namespace.clone()?, name.clone()))
 }

@@ -1,6 +1,6 @@
 //! Which packets go where: Services and their EndpointSlices become the contents of packet-filter maps.
 //!
-//! [`plan_service`] says what one Service asks for, the [`Planner`] what has to change in the maps so that all Services
+//! [`plan_service`] says what one Service asks for, [`plan_host_ports`] what a pod asks for, the [`Planner`] what has to change in the maps so that all
 //! have what they ask for. The shape of the maps is fixed, whatever the number of Services:
 //!
 //! | map or set | key | value |
@@ -16,10 +16,12 @@
 
 mod cidr;
 mod elements;
+mod host_port;
 mod planner;
 mod service;
 
 pub use cidr::{Ipv4Cidr, ParseCidrError};
 pub use elements::{Balance, Changes, Elements, Endpoint, Frontend, Protocol, Refusal, diff};
-pub use planner::{Planner, ServiceKey};
+pub use host_port::plan_host_ports;
+pub use planner::{Owner, Planner};
 pub use service::{Action, ServiceRules, plan_service};

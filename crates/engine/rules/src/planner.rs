@@ -9,22 +9,22 @@ use std::net::Ipv4Addr;
 use crate::elements::{Balance, Changes, Elements, Endpoint, Frontend, diff};
 use crate::service::{Action, ServiceRules};
 
-/// Namespace and name of a Service.
+/// Who asks for rules: a Service, or a pod with host ports, each by namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ServiceKey {
-    /// `metadata.namespace`.
-    pub namespace: String,
-    /// `metadata.name`.
-    pub name: String,
+pub enum Owner {
+    /// A Service.
+    Service(String, String),
+    /// A pod.
+    Pod(String, String),
 }
 
 /// What is programmed, what is wanted, and where the two may differ.
 #[derive(Debug, Default)]
 pub struct Planner {
     programmed: Elements,
-    services: BTreeMap<ServiceKey, ServiceRules>,
+    services: BTreeMap<Owner, ServiceRules>,
     /// Who asks for a frontend; of several the first by name gets it.
-    claims: BTreeMap<Frontend, BTreeSet<ServiceKey>>,
+    claims: BTreeMap<Frontend, BTreeSet<Owner>>,
     balances: Counted<Balance>,
     hairpins: Counted<Ipv4Addr>,
     cluster_ips: Counted<Ipv4Addr>,
@@ -98,8 +98,8 @@ impl Planner {
         self.sweeping = true;
     }
 
-    /// Notes what a Service asks for now; nothing, when it is gone.
-    pub fn set(&mut self, key: &ServiceKey, rules: ServiceRules) {
+    /// Notes what somebody asks for now; nothing, when it is gone.
+    pub fn set(&mut self, key: &Owner, rules: ServiceRules) {
         let before = self.services.remove(key).unwrap_or_default();
         if before == rules {
             self.keep(key, rules);
@@ -126,14 +126,14 @@ impl Planner {
         self.keep(key, rules);
     }
 
-    fn keep(&mut self, key: &ServiceKey, rules: ServiceRules) {
+    fn keep(&mut self, key: &Owner, rules: ServiceRules) {
         if rules != ServiceRules::default() {
             self.services.insert(key.clone(), rules);
         }
     }
 
-    /// The Services that are known.
-    pub fn services(&self) -> impl Iterator<Item = &ServiceKey> {
+    /// Who asks for anything.
+    pub fn owners(&self) -> impl Iterator<Item = &Owner> {
         self.services.keys()
     }
 

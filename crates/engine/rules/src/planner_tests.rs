@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::elements::{Protocol, Refusal};
 
-fn key(number: u8) -> ServiceKey {
-    ServiceKey { namespace: "default".into(), name: format!("service-{number}") }
+fn key(number: u8) -> Owner {
+    Owner::Service("default".into(), format!("service-{number}"))
 }
 
 fn endpoint(number: u8) -> Endpoint {
@@ -132,7 +132,7 @@ fn any_rules() -> impl Strategy<Value = ServiceRules> {
 }
 
 /// What the maps must hold, but for the order of slots: computed from scratch.
-fn expected(services: &BTreeMap<ServiceKey, ServiceRules>) -> Planner {
+fn expected(services: &BTreeMap<Owner, ServiceRules>) -> Planner {
     let mut planner = Planner::default();
     for (key, rules) in services {
         planner.set(key, rules.clone());

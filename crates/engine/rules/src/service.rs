@@ -8,8 +8,8 @@ use k8s_openapi::api::discovery::v1::{Endpoint as SliceEndpoint, EndpointSlice};
 
 use crate::{Endpoint, Frontend, Protocol, Refusal};
 
-/// Set by those who bring their own proxy for a Service.
-const SERVICE_PROXY_LABEL: &str = "service.kubernetes.io/service-proxy-name";
+/// Labels of Services that are not for this proxy: somebody brings their own, or there is nothing to balance.
+const OTHERS_LABELS: [&str; 2] = ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
 /// Kubernetes' default for `sessionAffinityConfig.clientIP.timeoutSeconds`.
 const AFFINITY_SECONDS: u32 = 10_800;
 
@@ -27,7 +27,7 @@ pub enum Action {
     Refuse(Refusal),
 }
 
-/// What one Service asks for.
+/// What one Service, or one pod with host ports, asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceRules {
     /// What each of its frontends does.
@@ -43,8 +43,9 @@ pub struct ServiceRules {
 pub fn plan_service(service: &Service, slices: &[&EndpointSlice], node_name: &str) -> ServiceRules {
     let mut rules = ServiceRules::default();
     let labels = service.metadata.labels.as_ref();
+    let for_others = labels.is_some_and(|labels| OTHERS_LABELS.iter().any(|label| labels.contains_key(*label)));
     let Some(spec) = &service.spec else { return rules };
-    if spec.type_.as_deref() == Some("ExternalName") || labels.is_some_and(|l| l.contains_key(SERVICE_PROXY_LABEL)) {
+    if for_others || spec.type_.as_deref() == Some("ExternalName") {
         return rules;
     }
     let cluster_ips = cluster_ips(spec);
@@ -165,7 +166,8 @@ fn affinity_seconds(spec: &ServiceSpec) -> Option<u32> {
     })
 }
 
-fn port_number(number: i32) -> Option<u16> {
+/// Zero and what does not fit is no port.
+pub(crate) fn port_number(number: i32) -> Option<u16> {
     u16::try_from(number).ok().filter(|number| *number != 0)
 }
 

@@ -70,6 +70,7 @@ fn kinds_of_services() {
     check(json!({"clusterIP": "None", "clusterIPs": ["None"]}), &one, &[]);
     check(json!({"type": "ExternalName", "externalName": "example.com"}), &one, &[]);
     check(json!({"labels": {"service.kubernetes.io/service-proxy-name": "other"}}), &one, &[]);
+    check(json!({"labels": {"service.kubernetes.io/headless": ""}}), &one, &[]);
     check(json!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"]}), &one, &[]);
     let node_port = json!([{"name": "http", "port": 80, "nodePort": 30080}]);
     check(

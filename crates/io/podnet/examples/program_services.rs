@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use minato_podnet::{Firewall, FirewallConfig};
-use minato_rules::{Action, Endpoint, Frontend, Planner, Protocol, ServiceKey, ServiceRules};
+use minato_rules::{Action, Endpoint, Frontend, Owner, Planner, Protocol, ServiceRules};
 use minato_testkit::netlab::Namespace;
 
 const ENDPOINTS_PER_SERVICE: u32 = 3;
@@ -71,8 +71,8 @@ fn measure(services: u32) -> Result<()> {
     Ok(())
 }
 
-fn key(number: u32) -> ServiceKey {
-    ServiceKey { namespace: "bench".to_owned(), name: format!("service-{number}") }
+fn key(number: u32) -> Owner {
+    Owner::Service("bench".to_owned(), format!("service-{number}"))
 }
 
 fn rules(number: u32, generation: u32) -> ServiceRules {

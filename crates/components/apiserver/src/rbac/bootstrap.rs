@@ -132,7 +132,7 @@ fn scheduler() -> Vec<Rule> {
 
 fn proxier() -> Vec<Rule> {
     vec![
-        rule(&["list", "watch"], &[""], &["services", "endpoints"]),
+        rule(&["list", "watch"], &[""], &["services", "endpoints", "pods"]),
         rule(READ, &[""], &["nodes"]),
         rule(&["create", "patch", "update"], &["", "events.k8s.io"], &["events"]),
         rule(&["list", "watch"], &["discovery.k8s.io"], &["endpointslices"]),

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use minato_rules::{Frontend, Protocol};
+use minato_rules::{Endpoint, Frontend, Protocol};
 use minato_testkit::netlab::{NODE_IP, ask_udp, available};
 
 use crate::site::{Site, frontend, rules};
@@ -42,6 +42,25 @@ fn everybody_reaches_a_service() {
     assert_eq!(site.lab.node.ask_tcp(at(NODE_IP, NODE_PORT)).unwrap(), from_node);
     assert_eq!(site.lab.node.ask_tcp(at(Ipv4Addr::LOCALHOST, NODE_PORT)).unwrap(), from_node);
     assert_eq!(site.lab.outside.ask_tcp(at(NODE_IP, NODE_PORT)).unwrap(), from_outside, "the client's own address");
+}
+
+/// As the cluster's DNS server is: a Service whose endpoint is the node itself.
+#[test]
+fn everybody_reaches_what_the_node_serves() {
+    if !available() {
+        return;
+    }
+    let mut site = Site::new();
+    let client = site.pod("client");
+    site.lab.node.serve_udp("dns", at(NODE_IP, 5353)).unwrap();
+    site.lab.node.serve_tcp("dns", at(NODE_IP, 5353)).unwrap();
+    let frontends = [Protocol::Udp, Protocol::Tcp].map(|protocol| frontend(CLUSTER_IP, protocol, 53));
+    site.program("dns", rules(&frontends, &[Endpoint { address: NODE_IP, port: 5353 }], None));
+    for (from, seen_as) in [(&client.namespace, client.address.ip), (&site.lab.node, NODE_IP.into())] {
+        let socket = from.udp_client().unwrap();
+        assert_eq!(ask_udp(&socket, at(CLUSTER_IP, 53)).unwrap(), format!("dns {seen_as}"));
+        assert_eq!(from.ask_tcp(at(CLUSTER_IP, 53)).unwrap(), format!("dns {seen_as}"));
+    }
 }
 
 #[test]

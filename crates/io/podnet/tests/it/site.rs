@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use minato_podnet::{Config, Firewall, FirewallConfig, NetError, Network, PodAddress, PodAttachment, PodNetwork as _};
-use minato_rules::{Action, Elements, Endpoint, Frontend, Planner, Protocol, ServiceKey, ServiceRules};
+use minato_rules::{Action, Elements, Endpoint, Frontend, Owner, Planner, Protocol, ServiceRules};
 use minato_testkit::netlab::{Lab, NODE_IP, Namespace};
 
 pub(crate) const CLUSTER_ID: &str = "0123abcd";
@@ -92,7 +92,7 @@ impl Site {
 
     /// Programs what a Service asks for, as the proxy does, and checks that the kernel holds what the planner thinks.
     pub(crate) fn program(&mut self, name: &str, rules: ServiceRules) {
-        self.planner.set(&ServiceKey { namespace: "default".into(), name: name.into() }, rules);
+        self.planner.set(&Owner::Service("default".into(), name.into()), rules);
         let changes = self.planner.changes();
         let held = self.firewall(|firewall| {
             firewall.apply(&changes).unwrap();
