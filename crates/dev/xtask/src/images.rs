@@ -23,13 +23,18 @@ pub(crate) struct Images {
     /// The cargo profile to build with
     #[arg(long, default_value = "release")]
     profile: String,
+    /// Take the programs as they are; they have been built
+    #[arg(long)]
+    no_build: bool,
 }
 
 impl Images {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3).context("the workspace's root")?;
         let out = root.join(&self.out);
-        build(root, &self.profile)?;
+        if !self.no_build {
+            build(root, &self.profile)?;
+        }
         std::fs::create_dir_all(&out).with_context(|| format!("creating {}", out.display()))?;
         for program in PROGRAMS {
             let folder = if self.profile == "dev" { "debug" } else { &self.profile };
