@@ -9,7 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use minato_linux::netns::in_netns;
@@ -23,6 +23,8 @@ pub const NODE_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub const OUTSIDE_IP: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// The largest packet of the link between them.
 pub const UPLINK_MTU: u32 = 1400;
+pub use crate::patience::eventually;
+
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Whether namespaces can be made; says so if not.
@@ -213,19 +215,4 @@ async fn up(name: &str) -> anyhow::Result<u32> {
     handle.link().set(LinkUnspec::new_with_index(link.header.index).up().build()).execute().await?;
     connection.abort();
     Ok(link.header.index)
-}
-
-/// Waits until `condition` holds; the error is what it said last.
-///
-/// # Errors
-/// When it does not hold in time.
-pub fn eventually<T>(patience: Duration, mut condition: impl FnMut() -> Result<T, String>) -> anyhow::Result<T> {
-    let end = Instant::now() + patience;
-    loop {
-        match condition() {
-            Ok(value) => return Ok(value),
-            Err(last) if Instant::now() > end => anyhow::bail!("not in {patience:?}: {last}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(5)),
-        }
-    }
 }

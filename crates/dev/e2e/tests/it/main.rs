@@ -1,0 +1,13 @@
+//! What users do, against the real binary. Modules by what is looked at; `node` needs root.
+
+mod architecture;
+mod bad_input;
+mod deletion;
+mod kubectl;
+mod recovery;
+mod watch;
+
+use std::time::Duration;
+
+/// How long to wait for what takes a moment; a test that passes never waits that long.
+const PATIENCE: Duration = Duration::from_secs(60);
