@@ -145,6 +145,13 @@ impl Embedded {
             // If the connection is refused, the container has ended already, or its shim was killed.
             if let Ok(link) = Link::connect(directory.path()) {
                 let asked = link.send(&Request::Watch, &[]).await;
+                // The shim answers when the command runs; a server that was restarted meanwhile does not know the pid.
+                if asked.is_ok()
+                    && matches!(link.receive::<Response>().await, Ok(Some(_)))
+                    && let Ok(Some(started)) = directory.started()
+                {
+                    container.set(ContainerState::Running { started_at: started.at, pid: started.pid });
+                }
                 while asked.is_ok() && matches!(link.receive::<Response>().await, Ok(Some(_))) {}
             }
             match directory.exit() {

@@ -1,5 +1,6 @@
 //! Sandboxes: a pod's namespaces, shared memory and cgroup.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,7 +90,7 @@ impl Embedded {
             mount(Some("shm"), &memory, Some("tmpfs"), flags, Some(SHARED_MEMORY_OPTIONS))
                 .map_err(|errno| file("mount", &memory)(errno.into()))?;
         }
-        let setup = Setup { hostname: config.hostname.clone(), sysctls: config.sysctls.clone() };
+        let setup = Setup { hostname: config.hostname.clone(), sysctls: sysctls(config) };
         namespaces::pin(&pins, &kinds, &setup)
             .map_err(|error| system(format!("make the namespaces of pod {pod}"), io::Error::other(error)))?;
         let record = Record { config: config.clone(), created_at: Timestamp::now() };
@@ -148,6 +149,20 @@ impl Embedded {
         let memory = if config.host_ipc { PathBuf::from("/dev/shm") } else { directory.join("shm") };
         (joined, Some(memory))
     }
+}
+
+/// As containerd and Docker have it: in a network of its own a pod may listen on any port and ping without being root.
+/// What the pod says wins.
+fn sysctls(config: &SandboxConfig) -> BTreeMap<String, String> {
+    let mut sysctls = config.sysctls.clone();
+    if !config.host_network {
+        for (name, value) in
+            [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")]
+        {
+            sysctls.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+    }
+    sysctls
 }
 
 /// Removes everything of a sandbox below `pods/<uid>` that is the runtime's: the record first, so that a crash leaves

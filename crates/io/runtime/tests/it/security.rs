@@ -91,6 +91,8 @@ async fn sysctls_belong_to_the_pod() {
     let id = cluster.run(&sandbox, shell("cat /proc/sys/net/ipv4/ip_unprivileged_port_start")).await;
     cluster.exit(&id).await;
     assert_eq!(cluster.log_text("c.log"), "80\n");
+    let (_, log) = cluster.script("cat /proc/sys/net/ipv4/ip_unprivileged_port_start", |_| {}).await;
+    assert_eq!(log, "80\n0\n", "after the first container's line");
     let mut wrong = cluster.sandbox_config("wrong");
     wrong.sysctls.insert("net.no.such".into(), "1".into());
     let error = cluster.runtime.run_sandbox(wrong).await.unwrap_err();
