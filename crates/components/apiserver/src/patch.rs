@@ -56,6 +56,7 @@ impl Patch {
     pub(crate) fn apply(&self, object: &mut Value, schema: Option<&minato_schema::Schema>) -> Result<(), ApiError> {
         let refused = |error: minato_patch::PatchError| match error.code() {
             422 => ApiError::unprocessable(error.to_string()),
+            413 => ApiError::too_much(error.to_string()),
             _ => ApiError::bad_request(error.to_string()),
         };
         match (self, schema) {

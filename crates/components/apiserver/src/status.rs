@@ -181,7 +181,11 @@ impl ApiError {
     }
 
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
-        let message = format!("Request entity is too large: limit is {limit_bytes}");
+        Self::too_much(format!("Request entity is too large: limit is {limit_bytes}"))
+    }
+
+    /// A body that is read, but asks for too much.
+    pub(crate) fn too_much(message: impl Into<String>) -> Self {
         Self::plain(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 

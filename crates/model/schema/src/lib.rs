@@ -1,7 +1,7 @@
 //! The shapes of Kubernetes objects.
 //!
 //! [`builtin`] gives the [`Schema`] of a built-in kind: a compact, shared structure that is compiled on first use from
-//! `k8s-openapi`'s JSON Schemas and a table of facts about merging ([`facts`](self)). [`parse_json`] reads a body and
+//! `k8s-openapi`'s JSON Schemas and a table of facts about merging. [`parse_json`] reads a body and
 //! tells of duplicate fields; [`conform`] checks the body against a schema as the Go decoder of Kubernetes would, in
 //! its words. Patches and server-side apply look up list types, merge keys and patch strategies here.
 //!
