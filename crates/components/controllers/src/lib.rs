@@ -5,7 +5,7 @@
 //! | controller | keeps |
 //! |---|---|
 //! | [`deployment`] | ReplicaSets of a Deployment's revisions |
-//! | [`replica_set`] | pods of a ReplicaSet |
+//! | [`replica_set`] | pods of ReplicaSets and ReplicationControllers |
 //! | [`endpoints`] | EndpointSlices and Endpoints of Services |
 //! | [`garbage`] | nothing whose owners are gone |
 //! | [`namespace`] | nothing of a deleted namespace |
@@ -34,6 +34,8 @@ mod service_account;
 
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
 use kube::Client;
 use minato_client::{EventSink, Informers};
 use minato_scope::Scope;
@@ -100,7 +102,8 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     let resources = discovery::Resources::default();
     let emptied = namespace::start(&context, &resources);
     garbage::start(&context, &resources, emptied);
-    replica_set::start(&context);
+    replica_set::start::<ReplicaSet>(&context);
+    replica_set::start::<ReplicationController>(&context);
     service_account::start(&context);
     root_ca::start(&context, config.cluster_ca_pem);
     scope.cancelled().await;

@@ -1,4 +1,8 @@
-//! ReplicaSets: watches sets and pods, creates and deletes pods, reports.
+//! ReplicaSets and ReplicationControllers: watches sets and pods, creates and deletes pods, reports.
+//!
+//! A ReplicationController is a ReplicaSet in older clothes ([`Replicated`]): one controller serves both.
+
+mod replicated;
 
 use std::sync::Arc;
 
@@ -12,20 +16,19 @@ use minato_client::{Backoff, Change, Index, Informer, Next, ObjectKey, Queue, Re
 use minato_select::LabelSelector;
 use minato_workloads::ownership::{Claim, claim, controller_of, controller_reference};
 use minato_workloads::pod::is_active;
-use minato_workloads::replica_set::{self, Failure, Observed, desired_replicas, pod_from_template, slow_start};
+use minato_workloads::replica_set::{self, Failure, Observed, pod_from_template, slow_start};
 
 use crate::Context;
 use crate::batch::all_at_once;
 use crate::error::{Error, Trying as _, is_namespace_terminating, is_not_found, message_of};
 
-const KIND: &str = "ReplicaSet";
+pub(crate) use replicated::Replicated;
 
-#[derive(Clone)]
-struct Controller {
+struct Controller<S> {
     client: Client,
-    sets: Informer<ReplicaSet>,
-    sets_by_controller: Index<ReplicaSet>,
-    sets_by_namespace: Index<ReplicaSet>,
+    sets: Informer<S>,
+    sets_by_controller: Index<S>,
+    sets_by_namespace: Index<S>,
     pods: Informer<Pod>,
     pods_by_controller: Index<Pod>,
     orphans: Index<Pod>,
@@ -33,8 +36,24 @@ struct Controller {
     queue: Queue<ObjectKey>,
 }
 
-pub(crate) fn start(context: &Context) {
-    let sets = context.informers.of::<ReplicaSet>();
+impl<S> Clone for Controller<S> {
+    fn clone(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            sets: self.sets.clone(),
+            sets_by_controller: self.sets_by_controller.clone(),
+            sets_by_namespace: self.sets_by_namespace.clone(),
+            pods: self.pods.clone(),
+            pods_by_controller: self.pods_by_controller.clone(),
+            orphans: self.orphans.clone(),
+            recorder: self.recorder.clone(),
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+pub(crate) fn start<S: Replicated>(context: &Context) {
+    let sets = context.informers.of::<S>();
     let pods = context.informers.of::<Pod>();
     let controller = Controller {
         client: context.client.clone(),
@@ -42,13 +61,13 @@ pub(crate) fn start(context: &Context) {
         sets_by_namespace: sets.by_namespace(),
         pods_by_controller: pods.by_controller(),
         orphans: orphans(&pods),
-        recorder: context.events.recorder("replicaset-controller", None),
-        queue: Queue::new("replicasets", Backoff::default()),
+        recorder: context.events.recorder(S::COMPONENT, None),
+        queue: Queue::new(&S::plural(&()), Backoff::default()),
         sets,
         pods,
     };
     let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("replicasets", async move {
+    context.scope.spawn(&S::plural(&()), async move {
         tokio::select! {
             () = scope.cancelled() => return,
             () = async { tokio::join!(controller.sets.synced(), controller.pods.synced()); } => {}
@@ -70,12 +89,12 @@ fn orphans(pods: &Informer<Pod>) -> Index<Pod> {
     })
 }
 
-impl Controller {
+impl<S: Replicated> Controller<S> {
     fn listen(&self) {
         let queue = self.queue.clone();
         self.sets.on_change(move |change| {
             if let Some(set) = &change.after {
-                queue.add(ObjectKey::of(&set.metadata));
+                queue.add(ObjectKey::of(set.meta()));
             }
         });
         let controller = self.clone();
@@ -84,28 +103,29 @@ impl Controller {
 
     fn pod_changed(&self, change: &Change<Pod>) {
         for pod in change.both() {
-            if let Some(owner) = controller_of(&pod.metadata).filter(|owner| owner.kind == KIND) {
+            if let Some(owner) = controller_of(&pod.metadata).filter(|owner| owner.kind == S::kind(&())) {
                 self.queue.add(ObjectKey::new(pod.metadata.namespace.as_deref().unwrap_or_default(), &owner.name));
             }
         }
         let Some(orphan) = change.after.as_ref().filter(|pod| controller_of(&pod.metadata).is_none()) else { return };
         let Some(labels) = &orphan.metadata.labels else { return };
         for set in self.sets_by_namespace.get(orphan.metadata.namespace.as_deref().unwrap_or_default()) {
-            if selector_of(&set).is_ok_and(|selector| selector.matches_labels(labels)) {
-                self.queue.add(ObjectKey::of(&set.metadata));
+            if selector_of(&set.as_replica_set()).is_ok_and(|selector| selector.matches_labels(labels)) {
+                self.queue.add(ObjectKey::of(set.meta()));
             }
         }
     }
 
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, Error> {
-        let Some(set) = self.sets.get(key) else { return Ok(Next::Done) };
+        let Some(found) = self.sets.get(key) else { return Ok(Next::Done) };
+        let set = found.as_replica_set();
         let pods = self.claim_pods(key, &set).await?;
         let related = self.related(&set, &pods);
         let observed = Observed { replica_set: &set, pods: &pods, related: &related, now: Timestamp::now() };
         let plan = replica_set::plan(&observed);
         // A burst is bounded: what is left follows at once.
         let more = plan.create.max(plan.delete.len()) >= replica_set::BURST_REPLICAS;
-        let outcome = if plan.is_empty() { Ok(()) } else { self.carry_out(key, &set, plan).await };
+        let outcome = if plan.is_empty() { Ok(()) } else { self.carry_out(key, &found, plan).await };
         let failure = outcome.as_ref().err().and_then(|stopped| stopped.failure.clone());
         let recheck = self.report(key, failure.as_ref()).await?;
         match outcome {
@@ -139,14 +159,13 @@ impl Controller {
 
     async fn adopt(&self, key: &ObjectKey, set: &ReplicaSet, pod: &Pod) -> Result<Option<Pod>, Error> {
         // A set that is being deleted, or was replaced by another of its name, must not take anything.
-        let sets: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &key.namespace);
-        let fresh = sets.get_opt(&key.name).await.trying(|| format!("get replica set {key}"))?;
-        let may =
-            |fresh: &ReplicaSet| fresh.metadata.uid == set.metadata.uid && fresh.metadata.deletion_timestamp.is_none();
+        let sets: Api<S> = Api::namespaced(self.client.clone(), &key.namespace);
+        let fresh = sets.get_opt(&key.name).await.trying(|| format!("get {} {key}", S::kind(&())))?;
+        let may = |fresh: &S| fresh.meta().uid == set.metadata.uid && fresh.meta().deletion_timestamp.is_none();
         if !fresh.as_ref().is_some_and(may) {
             return Ok(None);
         }
-        let owner = controller_reference("apps/v1", KIND, &set.metadata);
+        let owner = controller_reference(&S::api_version(&()), &S::kind(&()), &set.metadata);
         self.patch_owners(key, pod, serde_json::json!([owner])).await
     }
 
@@ -172,12 +191,10 @@ impl Controller {
     fn related(&self, set: &ReplicaSet, pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
         let Some(owner) = controller_of(&set.metadata) else { return pods.to_vec() };
         let sets = self.sets_by_controller.get(&owner.uid);
-        sets.iter()
-            .flat_map(|set| self.pods_by_controller.get(set.metadata.uid.as_deref().unwrap_or_default()))
-            .collect()
+        sets.iter().flat_map(|set| self.pods_by_controller.get(set.meta().uid.as_deref().unwrap_or_default())).collect()
     }
 
-    async fn carry_out(&self, key: &ObjectKey, set: &ReplicaSet, plan: replica_set::Plan) -> Result<(), Stopped> {
+    async fn carry_out(&self, key: &ObjectKey, set: &S, plan: replica_set::Plan) -> Result<(), Stopped> {
         if plan.create > 0 {
             self.create(key, set, plan.create).await
         } else {
@@ -185,9 +202,10 @@ impl Controller {
         }
     }
 
-    async fn create(&self, key: &ObjectKey, set: &ReplicaSet, count: usize) -> Result<(), Stopped> {
+    async fn create(&self, key: &ObjectKey, found: &S, count: usize) -> Result<(), Stopped> {
+        let set = found.as_replica_set();
         let Some(template) = set.spec.as_ref().and_then(|spec| spec.template.as_ref()) else { return Ok(()) };
-        let owner = controller_reference("apps/v1", KIND, &set.metadata);
+        let owner = controller_reference(&S::api_version(&()), &S::kind(&()), &set.metadata);
         let pod = Arc::new(pod_from_template(template, &key.namespace, owner));
         for batch in slow_start(count) {
             let requests = (0..batch).map(|_| {
@@ -200,15 +218,16 @@ impl Controller {
                     Ok(created) => {
                         let name = created.metadata.name.clone().unwrap_or_default();
                         self.pods.observe(created);
-                        self.recorder.normal(set, "SuccessfulCreate", format!("Created pod: {name}"));
+                        self.recorder.normal(found, "SuccessfulCreate", format!("Created pod: {name}"));
                     }
                     Err(error) if is_namespace_terminating(&error) => {
                         stopped = Some(Stopped { failure: None, error: None })
                     }
                     Err(error) => {
                         let message = message_of(&error);
-                        self.recorder.warning(set, "FailedCreate", format!("Error creating: {message}"));
-                        let error = Error::Api { action: format!("create a pod of replica set {key}"), source: error };
+                        self.recorder.warning(found, "FailedCreate", format!("Error creating: {message}"));
+                        let error =
+                            Error::Api { action: format!("create a pod of {} {key}", S::kind(&())), source: error };
                         stopped = Some(Stopped { failure: Some(Failure::Create(message)), error: Some(error) });
                     }
                 }
@@ -220,7 +239,7 @@ impl Controller {
         Ok(())
     }
 
-    async fn delete(&self, key: &ObjectKey, set: &ReplicaSet, victims: Vec<Arc<Pod>>) -> Result<(), Stopped> {
+    async fn delete(&self, key: &ObjectKey, set: &S, victims: Vec<Arc<Pod>>) -> Result<(), Stopped> {
         let requests = victims.into_iter().map(|pod| {
             let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
             async move {
@@ -247,7 +266,8 @@ impl Controller {
                 Err(error) => {
                     let message = message_of(&error);
                     self.recorder.warning(set, "FailedDelete", format!("Error deleting: {message}"));
-                    let error = Error::Api { action: format!("delete pod {name} of replica set {key}"), source: error };
+                    let error =
+                        Error::Api { action: format!("delete pod {name} of {} {key}", S::kind(&())), source: error };
                     stopped = Some(Stopped { failure: Some(Failure::Delete(message)), error: Some(error) });
                 }
             }
@@ -261,20 +281,17 @@ impl Controller {
 
     /// Writes the status if it changed; says when time alone will change it.
     async fn report(&self, key: &ObjectKey, failure: Option<&Failure>) -> Result<Option<std::time::Duration>, Error> {
-        let Some(set) = self.sets.get(key) else { return Ok(None) };
+        let Some(found) = self.sets.get(key) else { return Ok(None) };
+        let set = found.as_replica_set();
         let pods = self.pods_by_controller.get(set.metadata.uid.as_deref().unwrap_or_default());
         let observed = Observed { replica_set: &set, pods: &pods, related: &[], now: Timestamp::now() };
         let (status, recheck) = replica_set::status(&observed, failure);
-        if set.status.as_ref() == Some(&status) {
-            return Ok(recheck);
-        }
-        tracing::debug!(replica_set = %key, desired = desired_replicas(&set), found = status.replicas, "status changes");
-        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &key.namespace);
-        let renewed = ReplicaSet { status: Some(status), ..(*set).clone() };
+        let Some(renewed) = found.with_status(status) else { return Ok(recheck) };
+        let api: Api<S> = Api::namespaced(self.client.clone(), &key.namespace);
         match api.replace_status(&key.name, &PostParams::default(), &renewed).await {
             Ok(written) => self.sets.observe(written),
             Err(error) if is_not_found(&error) => {}
-            Err(error) => return Err(error).trying(|| format!("report the status of replica set {key}")),
+            Err(error) => return Err(error).trying(|| format!("report the status of {} {key}", S::kind(&()))),
         }
         Ok(recheck)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::DynamicObject;
@@ -26,6 +26,7 @@ impl Collector {
         self.share::<Pod>(context, &mut watched);
         self.share::<ReplicaSet>(context, &mut watched);
         self.share::<Deployment>(context, &mut watched);
+        self.share::<ReplicationController>(context, &mut watched);
         self.share::<Service>(context, &mut watched);
         self.share::<Endpoints>(context, &mut watched);
         self.share::<Namespace>(context, &mut watched);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Pod, ReplicationController};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
@@ -154,6 +154,33 @@ async fn five_hundred_pods_come_and_go() {
     .await;
     assert_eq!(cluster.names::<Pod>().await.len(), 500, "exactly as many as asked for");
     cluster.api::<Deployment>().delete("many", &DeleteParams::background()).await.unwrap();
+    let pods = cluster.api::<Pod>();
+    let count = || async { Ok(pods.list(&ListParams::default()).await?.items.len()) };
+    until("no pods", count, |count| *count == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replication_controller_keeps_its_pods() {
+    let cluster = Cluster::start().await;
+    cluster.play_kubelet();
+    let mut object = deployment("old", 3, "image:1");
+    object["spec"]["selector"] = json!({ "app": "old" });
+    cluster.create::<ReplicationController>(object).await;
+    let controllers = cluster.api::<ReplicationController>();
+    let ready = |count: i32| {
+        move |found: &ReplicationController| {
+            let status = found.status.clone().unwrap_or_default();
+            status.replicas == count && status.ready_replicas.unwrap_or(0) == count
+        }
+    };
+    until("three pods", || controllers.get("old"), ready(3)).await;
+    let owner =
+        cluster.api::<Pod>().list(&ListParams::default()).await.unwrap().items.remove(0).metadata.owner_references;
+    assert_eq!(owner.unwrap()[0].kind, "ReplicationController");
+    let one = Patch::Merge(json!({ "spec": { "replicas": 1 } }));
+    controllers.patch("old", &PatchParams::default(), &one).await.unwrap();
+    until("one pod", || controllers.get("old"), ready(1)).await;
+    controllers.delete("old", &DeleteParams::background()).await.unwrap();
     let pods = cluster.api::<Pod>();
     let count = || async { Ok(pods.list(&ListParams::default()).await?.items.len()) };
     until("no pods", count, |count| *count == 0).await;
