@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod deletion;
 mod kubectl;
+mod node;
 mod recovery;
 mod watch;
 
