@@ -16,13 +16,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::Server;
 use super::query::Query;
 use super::reply::{Body, Refusal};
-use super::websocket::{Socket, negotiate};
+use super::websocket::{Socket, farewell, negotiate};
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -194,11 +192,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// The close frame that says "all is well": a client takes one without a code for a broken connection (RFC 6455, 7.4.1).
-fn closing() -> Message {
-    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }))
-}
-
 async fn refuse(mut socket: Socket, error: &RuntimeError, id: &ContainerId) {
     tracing::debug!(container = %id, error = error as &dyn std::error::Error, "no streams");
     let status = json!({
@@ -207,7 +200,7 @@ async fn refuse(mut socket: Socket, error: &RuntimeError, id: &ContainerId) {
     });
     // The client may have gone.
     let _ = socket.send(message(ERROR, status.to_string().as_bytes())).await;
-    let _ = socket.send(closing()).await;
+    let _ = socket.send(farewell()).await;
 }
 
 /// Carries bytes both ways until the process has ended and all its output is sent, or the client is gone.
@@ -240,7 +233,7 @@ async fn connect(socket: Socket, streams: Streams, version5: bool) {
                 return;
             }
         }
-        let _ = sink.send(closing()).await;
+        let _ = sink.send(farewell()).await;
     };
     let input = async {
         while let Some(Ok(received)) = source.next().await {

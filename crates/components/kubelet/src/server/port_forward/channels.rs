@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::{BLOCK_BYTES, Door, QUEUE_MAX, refused};
 use crate::server::query::Query;
 use crate::server::reply::Refusal;
-use crate::server::websocket::Socket;
+use crate::server::websocket::{Socket, farewell};
 
 const PORTS_MAX: usize = 64;
 
@@ -76,7 +76,7 @@ pub(super) async fn run(socket: Socket, door: Door, ports: &[u16]) {
             }
         }
         // The client may have gone.
-        let _ = sink.close().await;
+        let _ = sink.send(farewell()).await;
     };
     let input = async {
         while let Some(Ok(received)) = source.next().await {
