@@ -18,7 +18,7 @@ use crate::status::ApiError;
 pub(crate) const REQUEST_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// A request's body, whatever transport it came by.
-pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Chunks of a response that are made while they are sent.
 type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;

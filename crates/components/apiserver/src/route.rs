@@ -41,9 +41,7 @@ impl Route {
             return None;
         }
         let (namespace, below) = match below {
-            ["namespaces", namespace, rest @ ..]
-                if !rest.is_empty() && !(rest.len() == 1 && NAMESPACE_SUBRESOURCES.contains(&rest[0])) =>
-            {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() && !is_namespace_subresource(rest) => {
                 (Some((*namespace).to_owned()), rest)
             }
             other => (None, other),
@@ -62,6 +60,10 @@ impl Route {
             rest: (!rest.is_empty()).then(|| rest.join("/")),
         }))
     }
+}
+
+fn is_namespace_subresource(rest: &[&str]) -> bool {
+    matches!(rest, [only] if NAMESPACE_SUBRESOURCES.contains(only))
 }
 
 impl ResourceRoute {
@@ -121,7 +123,10 @@ impl Query {
 mod tests {
     use super::*;
 
-    fn check(path: &str, expected: Option<(&str, &str, Option<&str>, &str, Option<&str>, Option<&str>)>) {
+    /// Group, version, namespace, resource, name, subresource.
+    type Expected<'a> = (&'a str, &'a str, Option<&'a str>, &'a str, Option<&'a str>, Option<&'a str>);
+
+    fn check(path: &str, expected: Option<Expected<'_>>) {
         let parsed = match Route::parse(path) {
             Some(Route::Resource(route)) => Some(route),
             _ => None,

@@ -28,7 +28,7 @@ impl std::error::Error for ApiError {}
 
 /// The resource that an error is about, as `Status.details` names it.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     /// The API group; empty for the core group.
     pub group: &'a str,
     /// The resource (`pods`) or, for invalid objects, the kind (`Pod`).
@@ -198,10 +198,6 @@ impl ApiError {
         Self::plain(StatusCode::GATEWAY_TIMEOUT, "Timeout", message.clone())
             .with_cause("ResourceVersionTooLarge", &message, None)
             .retry_after(1)
-    }
-
-    pub(crate) fn too_many_requests(message: impl Into<String>) -> Self {
-        Self::plain(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message).retry_after(1)
     }
 
     /// An eviction that a disruption budget does not allow now.

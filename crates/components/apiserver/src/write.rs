@@ -66,6 +66,7 @@ impl Core {
         object: &Value,
         expected: Expected,
     ) -> Result<Arc<Object>, Refused> {
+        tracing::debug!(user = target.user.name, %key, dry_run = target.dry_run, "put");
         let attributes = object::attributes(target.resource.declaration, object);
         if target.dry_run {
             let revision = match expected {
@@ -82,6 +83,7 @@ impl Core {
 
     /// Removes the object; watchers are sent `last`.
     async fn remove(&self, target: &Target<'_>, current: &Arc<Object>, last: &Value) -> Result<Arc<Object>, Refused> {
+        tracing::debug!(user = target.user.name, key = %current.key, dry_run = target.dry_run, "remove");
         if target.dry_run {
             return Ok(Arc::clone(current));
         }

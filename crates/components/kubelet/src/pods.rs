@@ -134,14 +134,12 @@ impl Dispatcher {
         if let Some(before) = &change.before {
             let uid = before.metadata.uid.as_deref().unwrap_or_default();
             let same = change.after.as_ref().is_some_and(|after| after.metadata.uid.as_deref() == Some(uid));
-            if !same {
-                if let Some(handle) = self.pods.get(uid) {
-                    let last = Arc::clone(before);
-                    handle.inbox.tell(|pending| {
-                        pending.pod.get_or_insert(last);
-                        pending.gone = true;
-                    });
-                }
+            if !same && let Some(handle) = self.pods.get(uid) {
+                let last = Arc::clone(before);
+                handle.inbox.tell(|pending| {
+                    pending.pod.get_or_insert(last);
+                    pending.gone = true;
+                });
             }
         }
         let Some(pod) = &change.after else { return };

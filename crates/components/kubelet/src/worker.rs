@@ -368,15 +368,15 @@ impl Worker {
         self.scope.spawn("stop", async move {
             let begun = tokio::time::Instant::now();
             let hook = container.as_ref().and_then(|container| container.lifecycle.as_ref()?.pre_stop.as_ref());
-            if let (Some(container), Some(hook), true) = (&container, hook, first) {
-                if let Err(error) = lifecycle_hook::run(hook, container, &id, &pod_ip, &*runtime, grace).await {
-                    recorder.record(
-                        &reference,
-                        EventKind::Warning,
-                        "FailedPreStopHook",
-                        format!("PreStopHook failed: {error}"),
-                    );
-                }
+            if let (Some(container), Some(hook), true) = (&container, hook, first)
+                && let Err(error) = lifecycle_hook::run(hook, container, &id, &pod_ip, &*runtime, grace).await
+            {
+                recorder.record(
+                    &reference,
+                    EventKind::Warning,
+                    "FailedPreStopHook",
+                    format!("PreStopHook failed: {error}"),
+                );
             }
             // As upstream: two seconds for the process itself, however long the hook took.
             let left = grace.saturating_sub(begun.elapsed()).max(Duration::from_secs(2).min(grace));

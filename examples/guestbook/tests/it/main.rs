@@ -1,5 +1,7 @@
 //! The real processes: a leader, two replicas and a page, on ports of the system's choice.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;

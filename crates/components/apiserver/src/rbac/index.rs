@@ -84,7 +84,7 @@ impl Index {
         cluster_role_bindings: &[Bytes],
     ) -> Self {
         let rules = |objects: &[Bytes]| -> HashMap<(String, String), Arc<Vec<Rule>>> {
-            let roles = objects.iter().filter_map(|bytes| read::<Role>(bytes));
+            let roles = objects.iter().filter_map(read::<Role>);
             roles
                 .map(|role| {
                     let key = (role.metadata.namespace, role.metadata.name);

@@ -232,11 +232,10 @@ fn keep_chosen(new: &mut Value, old: &Value) {
     if kind(new) == "ExternalName"
         && kind(old) != "ExternalName"
         && new["spec"]["clusterIP"] == old["spec"]["clusterIP"]
+        && let Value::Object(spec) = &mut new["spec"]
     {
-        if let Value::Object(spec) = &mut new["spec"] {
-            for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                spec.remove(key);
-            }
+        for key in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            spec.remove(key);
         }
     }
     if wants_node_ports(old) {

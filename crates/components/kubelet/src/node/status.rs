@@ -256,7 +256,7 @@ fn memory_is_short() -> bool {
 
 fn disk_is_short(path: &std::path::Path) -> bool {
     nix::sys::statvfs::statvfs(path)
-        .is_ok_and(|stat| u64::from(stat.blocks_available()) * 100 < u64::from(stat.blocks()) * DISK_FREE_MIN_PERCENT)
+        .is_ok_and(|stat| stat.blocks_available() * 100 < stat.blocks() * DISK_FREE_MIN_PERCENT)
 }
 
 fn pids_are_short() -> bool {

@@ -246,10 +246,10 @@ async fn connect(socket: Socket, streams: Streams, version5: bool) {
             let Some((channel, data)) = data.split_first() else { continue };
             match *channel {
                 STDIN => {
-                    if let Some(writer) = &mut stdin {
-                        if writer.write_all(data).await.is_err() || writer.flush().await.is_err() {
-                            stdin = None;
-                        }
+                    if let Some(writer) = &mut stdin
+                        && (writer.write_all(data).await.is_err() || writer.flush().await.is_err())
+                    {
+                        stdin = None;
                     }
                 }
                 RESIZE => {

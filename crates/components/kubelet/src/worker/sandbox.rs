@@ -208,16 +208,16 @@ impl Worker {
             tokio::time::sleep(super::RETRY).await;
             return;
         }
-        if !host_network(&self.pod) {
-            if let Err(error) = self.node.network().await.detach(&self.uid).await {
-                tracing::warn!(
-                    pod = self.reference.name,
-                    error = &error as &dyn std::error::Error,
-                    "failed to detach a pod"
-                );
-                tokio::time::sleep(super::RETRY).await;
-                return;
-            }
+        if !host_network(&self.pod)
+            && let Err(error) = self.node.network().await.detach(&self.uid).await
+        {
+            tracing::warn!(
+                pod = self.reference.name,
+                error = &error as &dyn std::error::Error,
+                "failed to detach a pod"
+            );
+            tokio::time::sleep(super::RETRY).await;
+            return;
         }
         self.sandbox.ready = false;
         self.sandbox.ips.clear();

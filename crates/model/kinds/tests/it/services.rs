@@ -1,6 +1,6 @@
 //! Services, Endpoints and EndpointSlices.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::case::{Edits, Table, created, edited, kind, status_errors};
 
