@@ -3,6 +3,7 @@
 //! A plugin is a plain function of the object and of what is in memory. All plugins stand in one list, [`PLUGINS`],
 //! in the order in which they see an object.
 
+mod certificate;
 mod namespace;
 mod pod;
 
@@ -24,7 +25,8 @@ pub(crate) struct Context<'a> {
 type Plugin = fn(&Context<'_>, &mut Value) -> Result<(), ApiError>;
 
 /// In the order of upstream's default set.
-const PLUGINS: &[Plugin] = &[namespace::lifecycle, pod::service_account, pod::priority, pod::default_tolerations];
+const PLUGINS: &[Plugin] =
+    &[namespace::lifecycle, pod::service_account, pod::priority, pod::default_tolerations, certificate::requester];
 
 impl Core {
     /// Runs the plugins over an object that is created or updated.

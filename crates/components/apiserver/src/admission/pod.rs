@@ -59,7 +59,7 @@ fn mount_token(spec: &mut Value) {
     let volume = existing.clone().unwrap_or_else(|| format!("kube-api-access-{}", &suffix[..5]));
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
-        for container in spec[list].as_array_mut().into_iter().flatten() {
+        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             let Value::Object(container) = container else { continue };
             let mounts = container.entry("volumeMounts").or_insert_with(|| json!([]));
             let Value::Array(mounts) = mounts else { continue };
