@@ -18,6 +18,12 @@ pub trait PacketFilter: Send + 'static {
     /// When it cannot be read.
     fn read(&mut self) -> Result<Elements, NftError>;
 
+    /// Whether what was programmed is still there at all.
+    ///
+    /// # Errors
+    /// When it cannot be found out.
+    fn is_in_place(&mut self) -> Result<bool, NftError>;
+
     /// Changes what is programmed, all at once.
     ///
     /// # Errors
@@ -28,6 +34,10 @@ pub trait PacketFilter: Send + 'static {
 impl PacketFilter for Firewall {
     fn read(&mut self) -> Result<Elements, NftError> {
         Firewall::read(self)
+    }
+
+    fn is_in_place(&mut self) -> Result<bool, NftError> {
+        Firewall::is_in_place(self)
     }
 
     fn apply(&mut self, changes: &Changes) -> Result<(), NftError> {
@@ -78,6 +88,15 @@ where
                 self.retry = (self.retry * 2).min(RETRY_MAX);
                 false
             }
+        }
+    }
+
+    /// Has everything programmed again by the next [`Programmer::program`] if it is gone.
+    pub fn check(&mut self) {
+        // One small message to the kernel: not worth another thread.
+        if !self.filter.as_mut().is_some_and(|filter| filter.is_in_place().unwrap_or(false)) {
+            tracing::warn!("somebody emptied the packet filter; programming all services again");
+            self.filter = None;
         }
     }
 

@@ -22,6 +22,10 @@ impl PacketFilter for Memory {
         Ok(self.0.lock().unwrap().elements.clone())
     }
 
+    fn is_in_place(&mut self) -> Result<bool, NftError> {
+        Ok(!self.0.lock().unwrap().elements.is_empty())
+    }
+
     fn apply(&mut self, changes: &Changes) -> Result<(), NftError> {
         let mut kernel = self.0.lock().unwrap();
         kernel.transactions += 1;
@@ -91,4 +95,19 @@ async fn after_a_failure_everything_is_looked_at_again() {
     assert!(programmer.program().await);
     assert_eq!(kernel.lock().unwrap().elements.served.len(), 2, "also what was programmed before");
     assert_eq!(programmer.retry_after(), RETRY_FIRST);
+}
+
+#[tokio::test]
+async fn what_somebody_emptied_is_programmed_again() {
+    let kernel = Arc::<Mutex<Kernel>>::default();
+    let mut programmer = start(&kernel).await;
+    programmer.set(&key("1"), rules(1));
+    assert!(programmer.program().await);
+    programmer.check();
+    assert!(programmer.program().await);
+    assert_eq!(kernel.lock().unwrap().transactions, 1, "nothing was missing");
+    kernel.lock().unwrap().elements = Elements::default();
+    programmer.check();
+    assert!(programmer.program().await);
+    assert_eq!(kernel.lock().unwrap().elements.served.len(), 1);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -19,6 +20,8 @@ use crate::programmer::{PacketFilter, Programmer};
 
 /// Names the Service that a slice belongs to.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// How often an idle proxy looks whether what it programmed is still there.
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Whom to look at again.
 #[derive(Debug, Default)]
@@ -120,7 +123,9 @@ where
                 programmer.set(&owner, view.rules(&owner));
             }
             if programmer.program().await {
-                changed.more.notified().await;
+                if tokio::time::timeout(CHECK_INTERVAL, changed.more.notified()).await.is_err() {
+                    programmer.check();
+                }
             } else {
                 tokio::time::sleep(programmer.retry_after()).await;
             }

@@ -82,6 +82,14 @@ impl Firewall {
         })
     }
 
+    /// Whether the cluster's table is there: somebody may have emptied the packet filter.
+    ///
+    /// # Errors
+    /// [`NftError`] when the kernel refuses.
+    pub fn is_in_place(&mut self) -> Result<bool, NftError> {
+        Ok(self.tables()?.contains(&self.table))
+    }
+
     /// Changes what the maps hold, all at once (new chains come before); then has UDP clients of endpoints that are gone sent on elsewhere.
     ///
     /// # Errors
@@ -139,17 +147,22 @@ impl Firewall {
 
     /// The interfaces that other clusters of this host keep in mind.
     pub(crate) fn switched_on_by_others(&mut self) -> Result<BTreeSet<String>, NftError> {
-        let mut tables = Vec::new();
-        self.socket.list("tables", batch::tables_request, |message| match message {
-            Some(message) => tables.extend(batch::read_table(message.payload)),
-            None => tables.clear(),
-        })?;
+        let mut tables = self.tables()?;
         tables.retain(|name: &String| name.starts_with(TABLE_PREFIX) && *name != self.table);
         let mut found = BTreeSet::new();
         for other in tables {
             found.extend(self.switched_on_by(&other)?);
         }
         Ok(found)
+    }
+
+    fn tables(&mut self) -> Result<Vec<String>, NftError> {
+        let mut tables = Vec::new();
+        self.socket.list("tables", batch::tables_request, |message| match message {
+            Some(message) => tables.extend(batch::read_table(message.payload)),
+            None => tables.clear(),
+        })?;
+        Ok(tables)
     }
 
     fn switched_on_by(&mut self, table: &str) -> Result<BTreeSet<String>, NftError> {
