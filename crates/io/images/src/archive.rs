@@ -126,10 +126,16 @@ fn list_parts(shown: &Path, file: &Path) -> Result<HashMap<String, Part>, ImageE
     let source = BufReader::new(File::open(file).map_err(ImageError::file("open", file))?);
     let mut parts = HashMap::new();
     let mut tar = tar::Archive::new(source);
-    let not_tar = |error: io::Error| damaged(format!("not an image archive, or a damaged one: {error}"));
-    for entry in tar.entries_with_seek().map_err(not_tar)? {
-        let entry = entry.map_err(not_tar)?;
+    // The reader's own words would quote the file, which may be anything.
+    let not_tar = |after: Option<&str>| match after {
+        None => damaged("not an image archive: it is no tarball".to_owned()),
+        Some(name) => damaged(format!("damaged archive: what follows entry {name:?} cannot be read")),
+    };
+    let mut last: Option<String> = None;
+    for entry in tar.entries_with_seek().map_err(|_| not_tar(None))? {
+        let entry = entry.map_err(|_| not_tar(last.as_deref()))?;
         let name = normal(&String::from_utf8_lossy(&entry.path_bytes()));
+        last = Some(name.clone());
         let kind = entry.header().entry_type();
         if kind.is_file() || kind.is_contiguous() {
             let (offset, size) = (entry.raw_file_position(), entry.size());

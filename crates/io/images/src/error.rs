@@ -90,3 +90,10 @@ impl ImageError {
         move |source| Self::File { what, path, source }
     }
 }
+
+/// An error in one line of bounded length: the tar reader quotes what it could not parse, which may be anything.
+pub(crate) fn one_line(error: &io::Error) -> String {
+    const CHARACTERS_MAX: usize = 160;
+    let text = error.to_string();
+    text.chars().take(CHARACTERS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -17,6 +17,7 @@ use std::path::Path;
 use nix::sys::stat::{Mode, SFlag, makedev};
 use tar::{Entry, EntryType, Header};
 
+use crate::error::one_line;
 use place::{Place, Root};
 
 const ENTRIES_MAX: usize = 2_000_000;
@@ -33,7 +34,7 @@ pub(crate) struct Failure {
 
 /// Unpacks `tar` to the new directory `target` and returns the bytes of its files.
 pub(crate) fn unpack(tar: &mut dyn Read, target: &Path) -> Result<u64, Failure> {
-    let general = |error: io::Error| Failure { entry: None, reason: error.to_string() };
+    let general = |error: io::Error| Failure { entry: None, reason: one_line(&error) };
     let root = fs::create_dir(target).and_then(|()| Root::open(target)).map_err(general)?;
     let mut unpacking = Unpacking { root, bytes: 0, directories: Vec::new() };
     let mut archive = tar::Archive::new(tar);
@@ -43,7 +44,7 @@ pub(crate) fn unpack(tar: &mut dyn Read, target: &Path) -> Result<u64, Failure> 
             return Err(Failure { entry: None, reason: format!("more than {ENTRIES_MAX} entries") });
         }
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        unpacking.apply(&mut entry).map_err(|error| Failure { entry: Some(name), reason: error.to_string() })?;
+        unpacking.apply(&mut entry).map_err(|error| Failure { entry: Some(name), reason: one_line(&error) })?;
     }
     unpacking.finish().map_err(general)?;
     Ok(unpacking.bytes)

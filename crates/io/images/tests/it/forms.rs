@@ -98,7 +98,7 @@ fn what_is_no_image_is_refused_with_the_files_name() {
     let wrong_config = config(&[hello()], ("linux", "amd64")).to_ascii_lowercase();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("empty", Vec::new(), "no entries"),
-        ("text", b"this is not a tarball, and is not one by far".repeat(40), "damaged"),
+        ("text", b"this is not a tarball, and is not one by far".repeat(40), "it is no tarball"),
         ("gzip-of-nothing", gzip(b""), "no entries"),
         ("cut-gzip", gzip(&good)[..300].to_vec(), "cut-gzip"),
         ("no-manifest", without("manifest.json"), "neither manifest.json"),
