@@ -23,16 +23,16 @@ fn cluster(slot: u16) -> anyhow::Result<Option<Cluster>> {
         return Ok(None);
     }
     let cluster = Cluster::start(Options::with_node(slot))?;
-    let archive = archive()?;
+    let archive = archive("http-debug-server")?;
     cluster.minato("image import", &[&archive])?;
     Ok(Some(cluster))
 }
 
-/// `target/images-dev/http-debug-server.tar`, as `make test` makes it from the programs that were built with this test.
-fn archive() -> anyhow::Result<PathBuf> {
+/// `target/images-dev/PROGRAM.tar`, as `make test` makes it from the programs that were built with this test.
+fn archive(program: &str) -> anyhow::Result<PathBuf> {
     let binary = binary()?;
     let target = binary.ancestors().nth(3).context("the target folder")?;
-    let path = target.join("images-dev/http-debug-server.tar");
+    let path = target.join("images-dev").join(format!("{program}.tar"));
     let make = "cargo xtask images --profile dev --out target/images-dev";
     ensure!(path.exists(), "{} is missing: make it by '{make}'", path.display());
     Ok(path)
@@ -74,16 +74,32 @@ fn get(address: &str, path: &str) -> anyhow::Result<String> {
 }
 
 fn request(address: &str, method: &str, path: &str) -> anyhow::Result<String> {
+    let (head, body) = exchange(address, &format!("{method} {path} HTTP/1.1"), "", "")?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    Ok(body)
+}
+
+/// Posts what a browser would of a form, which is answered by another page to look at.
+fn post_form(address: &str, path: &str, form: &str) -> anyhow::Result<()> {
+    let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let (head, _) = exchange(address, &format!("POST {path} HTTP/1.1"), kind, form)?;
+    ensure!(head.starts_with("HTTP/1.1 303 "), "{head}");
+    Ok(())
+}
+
+/// Sends a request and reads the answer's head and body.
+fn exchange(address: &str, line: &str, headers: &str, body: &str) -> anyhow::Result<(String, String)> {
     let limit = Duration::from_secs(5);
     let socket = address.to_socket_addrs()?.next().context("an address")?;
     let mut stream = TcpStream::connect_timeout(&socket, limit)?;
     stream.set_read_timeout(Some(limit))?;
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let length = body.len();
+    let head = format!("{line}\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n");
+    stream.write_all((head + body).as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer")?;
-    ensure!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    Ok(body.to_owned())
+    Ok((head.to_owned(), body.to_owned()))
 }
 
 /// Waits until a field of an object has a value.

@@ -74,6 +74,14 @@ spec:
         anyhow::Ok(())
     })?;
 
+    // kubectl streams over WebSocket since 1.31; the node knows nothing older.
+    if kubectl.version()? >= (1, 31) {
+        let printed = kubectl.fails("exec server -- /http-debug-server --no-such-option")?;
+        ensure!(printed.contains("unknown option --no-such-option") && printed.contains("exit code 1"), "{printed}");
+    } else {
+        eprintln!("skipped: kubectl exec needs kubectl 1.31 or newer");
+    }
+
     // Not ready by its own word, and ready again.
     request(&address, "POST", "/readyz?ok=false")?;
     becomes(&kubectl, "pod/server", ".status.containerStatuses[0].ready", "false")?;

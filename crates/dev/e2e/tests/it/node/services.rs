@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::{Context as _, ensure};
 use minato_testkit::{Kubectl, eventually};
 
-use super::{cluster, deployment, get, rolled_out};
+use super::{archive, cluster, deployment, get, post_form, rolled_out};
 use crate::PATIENCE;
 
 /// `ADDRESS:PORT` of the Service by its virtual address and by its port of the node.
@@ -16,6 +16,30 @@ fn ways_in(kubectl: &Kubectl, service: &str) -> anyhow::Result<[String; 2]> {
     let node_port = ask(&format!("service/{service}"), ".spec.ports[0].nodePort")?;
     let node = ask("nodes", ".items[0].status.addresses[0].address")?;
     Ok([format!("{cluster_ip}:80"), format!("{node}:{node_port}")])
+}
+
+/// The example finds its stores by name, so this is also about cluster DNS.
+#[test]
+fn the_guestbook_keeps_what_is_written() -> anyhow::Result<()> {
+    let Some(cluster) = cluster(3)? else { return Ok(()) };
+    let kubectl = cluster.kubectl();
+    cluster.minato("image import", &[&archive("guestbook")?])?;
+    // Any port of the node: this cluster has a range of its own.
+    let manifest = include_str!("../../../../../../examples/guestbook/guestbook.yaml").replace(", nodePort: 30080", "");
+    kubectl.feed("apply -f -", &manifest)?;
+    for name in ["guestbook-store-leader", "guestbook-store-replica", "guestbook-web"] {
+        rolled_out(&kubectl, name)?;
+    }
+    for way in ways_in(&kubectl, "guestbook")? {
+        let text = format!("by {}", way.replace([':', '.'], "-"));
+        eventually(PATIENCE, || post_form(&way, "/", &format!("author=ahoy&text={}", text.replace(' ', "+"))))?;
+        eventually(PATIENCE, || {
+            let messages = get(&way, "/messages")?;
+            ensure!(messages.contains(&text), "{messages}");
+            anyhow::Ok(())
+        })?;
+    }
+    cluster.finish()
 }
 
 #[test]
