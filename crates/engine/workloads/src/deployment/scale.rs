@@ -16,16 +16,17 @@ impl World<'_> {
         let new_is_active = self.new.as_ref().is_some_and(|new| new.replicas > 0);
         let desired = self.desired();
         match (active.as_slice(), new_is_active) {
+            // The size is noted even where a set happens to have it already: else the change would never be over.
             ([], _) if self.new.is_some() => {
-                self.scale_new(desired);
+                self.resize_new(desired);
             }
             ([], _) => {
                 if let Some(newest) = self.old.len().checked_sub(1) {
-                    self.scale_old(newest, desired);
+                    self.resize_old(newest, desired);
                 }
             }
             ([only], false) => {
-                self.scale_old(*only, desired);
+                self.resize_old(*only, desired);
             }
             _ if self.new.as_ref().is_some_and(|new| self.is_saturated(new)) => {
                 for position in active {

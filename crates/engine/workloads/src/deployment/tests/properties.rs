@@ -108,3 +108,18 @@ proptest! {
         prop_assert!(cluster.plan().is_empty(&cluster.deployment));
     }
 }
+
+/// The old set was shrinking towards the size that is then asked for: the rollout must go on all the same.
+#[test]
+fn a_size_that_a_set_has_already_does_not_stop_a_rollout() {
+    let mut cluster = Cluster::new(4, "0", "50%");
+    cluster.settle();
+    cluster.spec().template = template("image:2");
+    cluster.spec().replicas = Some(9);
+    cluster.step(1);
+    cluster.step(3);
+    cluster.spec().replicas = Some(5);
+    cluster.settle();
+    assert!(cluster.pods.values().all(|pod| image_of(pod) == "image:2"), "{:?}", cluster.sizes());
+    assert_eq!((cluster.ready_pods(), cluster.pods.len()), (5, 5));
+}
