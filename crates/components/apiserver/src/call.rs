@@ -134,14 +134,20 @@ impl Call {
         let options = self.delete_options(body).await?;
         let target = Target { dry_run: options.dry_run, ..self.target() };
         match self.core.delete(&target, name, &options).await? {
-            Deletion::Removed(object) => {
+            Deletion::Removed(object) if !self.answers_with_object() => {
                 let uid = crate::object::text(&crate::write::parse(&object)?, "uid").to_owned();
                 Ok(body::json(StatusCode::OK, &status::deleted(&self.resource.subject(name), &uid)))
             }
-            Deletion::Marked(object) => {
+            Deletion::Removed(object) | Deletion::Marked(object) => {
                 Ok(body::json_bytes(StatusCode::OK, encode::one(&self.resource, Form::Object, &object)?))
             }
         }
+    }
+
+    /// Most kinds answer a deletion with a `Status`, some with what they were.
+    fn answers_with_object(&self) -> bool {
+        let declaration = self.resource.declaration;
+        minato_schema::deletion_answers_with_object(declaration.group, declaration.kind)
     }
 
     async fn delete_collection(&self, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {
