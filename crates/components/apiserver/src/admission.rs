@@ -1,42 +1,59 @@
 //! Admission: what the cluster's own rules add to, or refuse of, an object that is otherwise fine.
 //!
-//! A plugin is a plain function of the object and of what is in memory. All plugins stand in one list, [`PLUGINS`],
-//! in the order in which they see an object.
+//! ```text
+//! mutate    MUTATING plugins → policies → webhooks, some of them again
+//!   (the strategy prepares and validates the object)
+//! validate  VALIDATING plugins → policies → webhooks
+//! ```
+//!
+//! A built-in plugin is a plain function of what is asked and of what is in memory. All stand in two lists,
+//! [`MUTATING`] and [`VALIDATING`], in the order in which they see an object. They see every operation, on subresources
+//! too: a plugin says itself what it is about, by [`Context::operation`] and [`Context::is`].
 
+mod attributes;
 mod certificate;
 mod namespace;
 mod pod;
 
-use minato_mvcc::Memory;
 use serde_json::Value;
+
+pub(crate) use attributes::{Context, Operation, Options, Remarks};
 
 use crate::core::Core;
 use crate::status::ApiError;
-use crate::write::Target;
 
-/// What a plugin looks at.
-pub(crate) struct Context<'a> {
-    pub(crate) memory: &'a Memory,
-    pub(crate) target: &'a Target<'a>,
-    /// The stored object that is updated; absent when one is created.
-    pub(crate) old: Option<&'a Value>,
-}
-
-type Plugin = fn(&Context<'_>, &mut Value) -> Result<(), ApiError>;
+/// Changes an object that is created or updated; on deletions the object is null.
+type Mutate = fn(&Context<'_>, &mut Value) -> Result<(), ApiError>;
+/// Judges an object that has passed its strategy's validation; on deletions the object is null.
+type Validate = fn(&Context<'_>, &Value) -> Result<(), ApiError>;
 
 /// In the order of upstream's default set.
-const PLUGINS: &[Plugin] =
+const MUTATING: &[Mutate] =
     &[namespace::lifecycle, pod::service_account, pod::priority, pod::default_tolerations, certificate::requester];
 
+/// In the order of upstream's default set.
+const VALIDATING: &[Validate] = &[];
+
 impl Core {
-    /// Runs the plugins over an object that is created or updated.
-    pub(crate) fn admit(&self, target: &Target<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), ApiError> {
-        let context = Context { memory: self.memory(), target, old };
-        PLUGINS.iter().try_for_each(|plugin| plugin(&context, object))
+    /// The part of admission that may change `object`, before the strategy validates it.
+    pub(crate) async fn mutate(&self, context: &Context<'_>, object: &mut Value) -> Result<(), ApiError> {
+        if context.target.admitted {
+            return Ok(());
+        }
+        MUTATING.iter().try_for_each(|plugin| plugin(context, object))
     }
 
-    /// Whether an object may be deleted at all.
-    pub(crate) fn admit_deletion(&self, target: &Target<'_>, name: &str) -> Result<(), ApiError> {
-        namespace::deletion(target, name)
+    /// The part of admission that only says yes or no, last before the write.
+    pub(crate) async fn judge(&self, context: &Context<'_>, object: &Value) -> Result<(), ApiError> {
+        if context.target.admitted {
+            return Ok(());
+        }
+        VALIDATING.iter().try_for_each(|plugin| plugin(context, object))
+    }
+
+    /// Both parts, for what no strategy validates in between: deletions, connections, bodies of subresources.
+    pub(crate) async fn admit(&self, context: &Context<'_>, object: &mut Value) -> Result<(), ApiError> {
+        self.mutate(context, object).await?;
+        self.judge(context, object).await
     }
 }

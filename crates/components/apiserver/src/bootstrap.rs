@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::admission::Remarks;
 use crate::core::Core;
 use crate::identity::{MASTERS, User};
 use crate::rbac::bootstrap_objects;
@@ -100,7 +101,8 @@ impl Core {
         object: Value,
     ) -> Result<(), ApiError> {
         let resource = self.registry.stored(group, resource).ok_or_else(ApiError::no_route)?;
-        let target = Target { resource, namespace, user, dry_run: false };
+        let remarks = Remarks::default();
+        let target = Target::internal(resource, namespace, user, &remarks);
         let name = crate::object::text(&object, "name").to_owned();
         if self.memory().get(&target.key_of(&name)).is_some() {
             return Ok(());
@@ -121,7 +123,8 @@ impl Core {
     ) -> Result<(), ApiError> {
         self.make(user, (group, resource), "default", object.clone()).await?;
         let resource = self.registry.stored(group, resource).ok_or_else(ApiError::no_route)?;
-        let target = Target { resource, namespace: "default", user, dry_run: false };
+        let remarks = Remarks::default();
+        let target = Target::internal(resource, "default", user, &remarks);
         let mut change = |old: &Value| {
             let mut new = old.clone();
             merge(&mut new, &object);

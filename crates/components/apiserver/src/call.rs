@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use minato_kinds::{Subresource, Verbs};
 use serde_json::Value;
 
+use crate::admission::{Options, Remarks};
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::core::Core;
 use crate::decode::{self, FieldValidation};
@@ -31,6 +32,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) form: Form,
     pub(crate) verb: &'static str,
+    /// What admission says of the request besides yes or no: the service puts it into the answer and the audit log.
+    pub(crate) remarks: Arc<Remarks>,
 }
 
 impl Call {
@@ -40,6 +43,10 @@ impl Call {
             namespace: &self.namespace,
             user: &self.user,
             dry_run: self.query.get("dryRun").is_some(),
+            subresource: self.route.subresource.as_deref().unwrap_or_default(),
+            admitted: false,
+            options: Options::Query(&self.query),
+            remarks: &self.remarks,
         }
     }
 

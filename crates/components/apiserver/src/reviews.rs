@@ -3,6 +3,7 @@
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
+use crate::admission::Operation;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::decode::{self, FieldValidation};
@@ -31,6 +32,8 @@ pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Response<Re
     let validation = FieldValidation::parse(&call.query)?;
     let mut review = decode::object(&call.resource, decode::parse(&bytes, format)?, validation, &mut Vec::new())?;
     let storage = &*call.resource.storage;
+    let target = call.target();
+    call.core.admit(&target.context(&call.core, Operation::Create, "", None), &mut review).await?;
     if let Some((_, answer)) = REVIEWS.iter().find(|(name, _)| *name == storage) {
         answer(call, &mut review)?;
         return Ok(body::json(StatusCode::CREATED, &review));

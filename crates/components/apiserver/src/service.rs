@@ -12,8 +12,9 @@ use http_body_util::BodyExt as _;
 use minato_http::BoxError;
 use tower::Service;
 
+use crate::admission::Remarks;
 use crate::body::{self, RequestBody, ResponseBody};
-use crate::call::{Call, is_connect};
+use crate::call::{Call, is_connect, warn};
 use crate::core::Core;
 use crate::identity::User;
 use crate::rbac::{Action, ResourceAction, refusal};
@@ -150,6 +151,7 @@ async fn by_resource(
         Some(subresource) if is_connect(*subresource, request.method()) => negotiate::Form::Object,
         _ => negotiate::form(request.headers(), &query)?,
     };
+    let remarks = Arc::new(Remarks::default());
     let call = Call {
         resource,
         namespace: route.namespace.clone().unwrap_or_default(),
@@ -160,6 +162,16 @@ async fn by_resource(
         form,
         verb,
         core,
+        remarks: Arc::clone(&remarks),
     };
-    call.answer(request).await
+    let answer = call.answer(request).await;
+    let warnings = remarks.take_warnings();
+    match answer {
+        // Refusals carry warnings as well.
+        Err(error) if !warnings.is_empty() => {
+            tracing::debug!(code = error.code.as_u16(), error = %error, "request refused");
+            Ok(warn(body::error(&error), &warnings))
+        }
+        answer => answer.map(|response| warn(response, &warnings)),
+    }
 }

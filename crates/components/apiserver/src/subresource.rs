@@ -9,6 +9,7 @@ use http::{Request, Response};
 use minato_kinds::Subresource;
 use serde_json::Value;
 
+use crate::admission::Operation;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::{Call, is_connect};
 use crate::decode::{self, FieldValidation};
@@ -28,6 +29,9 @@ pub(crate) async fn answer(
 ) -> Result<Response<ResponseBody>, ApiError> {
     let name = call.route.name.clone().ok_or_else(ApiError::no_route)?;
     if is_connect(subresource, request.method()) {
+        let target = call.target();
+        let context = target.context(&call.core, Operation::Connect, &name, None);
+        call.core.admit(&context, &mut connect_options(&call, context.kind().2)).await?;
         return call.core.tunnel.connect(&call, &name, subresource, request).await;
     }
     match (subresource, call.verb) {
@@ -54,6 +58,31 @@ pub(crate) async fn answer(
         (Subresource::Log, "get") => call.core.tunnel.logs(&call, &name, request).await,
         _ => Err(ApiError::method_not_allowed()),
     }
+}
+
+/// The query of a connection as the object that admission sees, such as `PodExecOptions`.
+fn connect_options(call: &Call, kind: &str) -> Value {
+    let mut options = serde_json::Map::from_iter([
+        ("kind".to_owned(), Value::from(kind)),
+        ("apiVersion".to_owned(), Value::from("v1")),
+    ]);
+    for key in ["stdin", "stdout", "stderr", "tty"] {
+        if call.query.flag(key) {
+            options.insert(key.to_owned(), true.into());
+        }
+    }
+    if let Some(container) = call.query.get("container") {
+        options.insert("container".to_owned(), container.into());
+    }
+    let command: Vec<&str> = call.query.all("command").collect();
+    if !command.is_empty() {
+        options.insert("command".to_owned(), command.into());
+    }
+    let ports: Vec<i64> = call.query.all("ports").filter_map(|port| port.parse().ok()).collect();
+    if !ports.is_empty() {
+        options.insert("ports".to_owned(), ports.into());
+    }
+    Value::Object(options)
 }
 
 /// Parses a body that must be `kind` in `api_version`.

@@ -1,9 +1,9 @@
 //! The write path that every kind goes through: create, update and delete, as `registry/rest` defines them.
 //!
 //! ```text
-//! create  default → admit → prepare → validate → reserve → commit
-//! update  read → change → default → prepare → (nothing changed?) → admit → validate → reserve → commit, or again
-//! delete  read → preconditions → grace, finalizers → commit of the mark, or of the removal, or again
+//! create  default → mutate → name → prepare → reserve → validate → judge → commit
+//! update  read → change → default → mutate → prepare → reserve → validate → judge → (nothing changed?) → commit, or again
+//! delete  read → preconditions → grace, finalizers → admit → commit of the mark, or of the removal, or again
 //! ```
 //!
 //! Nothing is changed before everything was checked; a commit is one transaction against the revision that was read,
@@ -22,6 +22,7 @@ use serde_json::Value;
 pub(crate) use delete::{DeleteOptions, Deletion};
 pub(crate) use update::UpdateKind;
 
+use crate::admission::{Context, Operation as AdmissionOperation, Options, Remarks};
 use crate::core::Core;
 use crate::identity::User;
 use crate::object;
@@ -41,9 +42,43 @@ pub(crate) struct Target<'a> {
     pub(crate) user: &'a User,
     /// Check everything, write nothing.
     pub(crate) dry_run: bool,
+    /// The part of the object that the URL names; empty for the whole.
+    pub(crate) subresource: &'a str,
+    /// Admission has been asked already, about the body of a subresource, or is not to be asked: the server's own writes.
+    pub(crate) admitted: bool,
+    /// What came with the request.
+    pub(crate) options: Options<'a>,
+    /// What admission says of the request besides yes or no.
+    #[allow(dead_code)]
+    pub(crate) remarks: &'a Remarks,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// A write of the server's own, which no admission may hinder.
+    pub(crate) fn internal(resource: &'a Resource, namespace: &'a str, user: &'a User, remarks: &'a Remarks) -> Self {
+        Self {
+            resource,
+            namespace,
+            user,
+            dry_run: false,
+            subresource: "",
+            admitted: true,
+            options: Options::None,
+            remarks,
+        }
+    }
+
+    /// What admission is asked about a write of this target.
+    pub(crate) fn context(
+        &'a self,
+        core: &'a Core,
+        operation: AdmissionOperation,
+        name: &'a str,
+        old: Option<&'a Value>,
+    ) -> Context<'a> {
+        Context { core, memory: core.memory(), target: self, operation, name, old, options: self.options }
+    }
+
     pub(crate) fn key_of(&self, name: &str) -> Key {
         Key::new(Arc::clone(&self.resource.storage), self.namespace, name)
     }

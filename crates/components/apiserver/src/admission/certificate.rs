@@ -7,8 +7,7 @@ use crate::status::ApiError;
 
 /// Writes the asker into a new request; whatever the request says of that itself does not count.
 pub(super) fn requester(context: &Context<'_>, request: &mut Value) -> Result<(), ApiError> {
-    let is_request = &*context.target.resource.storage == "certificates.k8s.io/certificatesigningrequests";
-    if context.old.is_some() || !is_request {
+    if !context.creates("certificates.k8s.io/certificatesigningrequests") {
         return Ok(());
     }
     let user = context.target.user;

@@ -3,9 +3,8 @@
 use minato_mvcc::Key;
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, Operation};
 use crate::status::{ApiError, Subject};
-use crate::write::Target;
 
 /// Namespaces that cannot be deleted; made at the first start.
 const PROTECTED: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -15,7 +14,14 @@ const EXEMPT: &str = "authorization.k8s.io/localsubjectaccessreviews";
 
 pub(super) fn lifecycle(context: &Context<'_>, object: &mut Value) -> Result<(), ApiError> {
     let target = context.target;
-    if context.old.is_some() || !target.resource.declaration.namespaced || &*target.resource.storage == EXEMPT {
+    if context.operation == Operation::Delete {
+        return deletion(context);
+    }
+    if context.operation != Operation::Create
+        || !target.subresource.is_empty()
+        || !target.resource.declaration.namespaced
+        || &*target.resource.storage == EXEMPT
+    {
         return Ok(());
     }
     let namespace = context.memory.get(&Key::new("core/namespaces", "", target.namespace));
@@ -25,16 +31,22 @@ pub(super) fn lifecycle(context: &Context<'_>, object: &mut Value) -> Result<(),
             Err(ApiError::not_found(&subject))
         }
         Some(found) if found.attributes.field("status.phase") == Some("Terminating") => {
-            let name = crate::object::text(object, "name");
+            let name = match context.name {
+                "" => crate::object::text(object, "name"),
+                name => name,
+            };
             Err(ApiError::namespace_terminating(&target.resource.subject(name), target.namespace))
         }
         Some(_) => Ok(()),
     }
 }
 
-pub(super) fn deletion(target: &Target<'_>, name: &str) -> Result<(), ApiError> {
-    if &*target.resource.storage == "core/namespaces" && PROTECTED.contains(&name) {
-        return Err(ApiError::forbidden(&target.resource.subject(name), "this namespace may not be deleted"));
+fn deletion(context: &Context<'_>) -> Result<(), ApiError> {
+    if context.is("core/namespaces") && PROTECTED.contains(&context.name) {
+        return Err(ApiError::forbidden(
+            &context.target.resource.subject(context.name),
+            "this namespace may not be deleted",
+        ));
     }
     Ok(())
 }

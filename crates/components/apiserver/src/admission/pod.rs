@@ -15,7 +15,7 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 const PRIORITY_CLASSES: &str = "scheduling.k8s.io/priorityclasses";
 
 fn is_new_pod(context: &Context<'_>) -> bool {
-    context.old.is_none() && &*context.target.resource.storage == "core/pods"
+    context.creates("core/pods")
 }
 
 /// ServiceAccount: the pod runs as an account that exists, and gets the account's token and pull secrets.

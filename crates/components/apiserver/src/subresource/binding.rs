@@ -8,6 +8,7 @@ use minato_mvcc::Object;
 use serde_json::{Value, json};
 
 use super::body_of;
+use crate::admission::Operation;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::core::Core;
@@ -16,13 +17,15 @@ use crate::status::ApiError;
 use crate::write::{Target, UpdateKind};
 
 pub(super) async fn answer(call: &Call, name: &str, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {
-    let binding = body_of(call, body, ("", "v1", "Binding")).await?;
-    bind(&call.core, &call.target(), name, &binding).await?;
+    let mut binding = body_of(call, body, ("", "v1", "Binding")).await?;
+    let target = call.target();
+    call.core.admit(&target.context(&call.core, Operation::Create, name, None), &mut binding).await?;
+    bind(&call.core, &target, name, &binding).await?;
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(body::json(StatusCode::CREATED, &status))
 }
 
-/// Binds the pod `name` to the node that `binding` names.
+/// Binds the pod `name` to the node that `binding`, which is admitted, names.
 pub(crate) async fn bind(
     core: &Core,
     target: &Target<'_>,
@@ -67,7 +70,7 @@ pub(crate) async fn bind(
         set_scheduled(&mut new["status"], Timestamp::now());
         Ok(new)
     };
-    core.update(target, name, UpdateKind::Part, &mut change).await
+    core.update(&Target { admitted: true, ..*target }, name, UpdateKind::Part, &mut change).await
 }
 
 fn set_scheduled(status: &mut Value, now: Timestamp) {

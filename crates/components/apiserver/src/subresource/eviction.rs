@@ -7,6 +7,7 @@ use minato_select::LabelSelector;
 use serde_json::{Value, json};
 
 use super::body_of;
+use crate::admission::Operation;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::object;
@@ -16,10 +17,12 @@ use crate::write::{DeleteOptions, Target, UpdateKind, parse};
 const BUDGETS: &str = "policy/poddisruptionbudgets";
 
 pub(super) async fn answer(call: &Call, name: &str, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {
-    let eviction = body_of(call, body, ("policy", "v1", "Eviction")).await?;
-    let options = eviction.get("deleteOptions").filter(|options| !options.is_null());
-    let options = DeleteOptions::parse(&call.query, options)?;
+    let mut eviction = body_of(call, body, ("policy", "v1", "Eviction")).await?;
+    let given = eviction.get("deleteOptions").filter(|options| !options.is_null());
+    let options = DeleteOptions::parse(&call.query, given)?;
     let target = Target { dry_run: options.dry_run, ..call.target() };
+    call.core.admit(&target.context(&call.core, Operation::Create, name, None), &mut eviction).await?;
+    let target = Target { admitted: true, ..target };
     let found = call.core.memory().get(&target.key_of(name)).ok_or_else(|| call.resource.not_found(name))?;
     let pod = parse(&found)?;
     let phase = pod["status"]["phase"].as_str().unwrap_or_default();

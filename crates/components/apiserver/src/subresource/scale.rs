@@ -6,12 +6,13 @@ use minato_select::LabelSelector;
 use serde_json::{Value, json};
 
 use super::body_of;
+use crate::admission::Operation;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::decode;
 use crate::patch::Patch;
 use crate::status::ApiError;
-use crate::write::{UpdateKind, parse};
+use crate::write::{Target, UpdateKind, parse};
 
 const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
 
@@ -28,17 +29,17 @@ pub(super) async fn answer(
         }
         "update" => {
             let scale = body_of(call, body, SCALE).await?;
-            write(call, name, paths, &mut |_| Ok(scale.clone())).await?
+            write(call, name, paths, &|_| Ok(scale.clone())).await?
         }
         _ => {
             let patch = Patch::read(call, body).await?;
-            let mut change = |old: &Value| {
+            let change = |old: &Value| {
                 let mut scale = of(old, paths);
                 patch.apply(&mut scale, minato_schema::builtin(SCALE.0, SCALE.1, SCALE.2))?;
                 decode::check_kind(&mut scale, "autoscaling/v1", "Scale")?;
                 Ok(scale)
             };
-            write(call, name, paths, &mut change).await?
+            write(call, name, paths, &change).await?
         }
     };
     Ok(body::json(StatusCode::OK, &of(&shown, paths)))
@@ -48,10 +49,18 @@ async fn write(
     call: &Call,
     name: &str,
     paths: ScalePaths,
-    scale: &mut (dyn FnMut(&Value) -> Result<Value, ApiError> + Send),
+    scale: &(dyn Fn(&Value) -> Result<Value, ApiError> + Send + Sync),
 ) -> Result<Value, ApiError> {
+    let target = call.target();
+    let key = target.key_of(name);
+    let current = parse(&*call.core.memory().get(&key).ok_or_else(|| call.resource.not_found(name))?)?;
+    // Admission sees the Scale, not the object behind it.
+    let mut wanted = scale(&current)?;
+    let old_scale = of(&current, paths);
+    call.core.admit(&target.context(&call.core, Operation::Update, name, Some(&old_scale)), &mut wanted).await?;
+    let target = Target { admitted: true, ..target };
     let mut change = |old: &Value| {
-        let scale = scale(old)?;
+        let scale = &wanted;
         let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
         if replicas < 0 {
             let error = minato_kinds::FieldError {
@@ -68,7 +77,7 @@ async fn write(
         new["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
         Ok(new)
     };
-    let written = call.core.update(&call.target(), name, UpdateKind::Object, &mut change).await?;
+    let written = call.core.update(&target, name, UpdateKind::Object, &mut change).await?;
     parse(&written)
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Refused, Target};
+use crate::admission::Operation;
 use crate::core::Core;
 use crate::object;
 use crate::status::ApiError;
@@ -24,19 +25,23 @@ impl Core {
     pub(crate) async fn create(&self, target: &Target<'_>, mut object: Value) -> Result<Arc<Object>, ApiError> {
         let resource = target.resource;
         let declaration = resource.declaration;
+        enter_namespace(target, &mut object)?;
+        declaration.default(&mut object);
+        {
+            let name = object::text(&object, "name").to_owned();
+            let context = target.context(self, Operation::Create, &name, None);
+            self.mutate(&context, &mut object).await?;
+        }
         begin_life(target, &mut object)?;
         let prefix = object::text(&object, "generateName").to_owned();
         let generates = object::text(&object, "name").is_empty() && !prefix.is_empty();
         let attempts = if generates { GENERATED_NAMES_MAX } else { 1 };
         let given = if generates { Some(object.clone()) } else { None };
         for _ in 0..attempts {
-            // Defaults may be made from the name: another name, another object.
             if let Some(given) = &given {
                 object.clone_from(given);
                 object::metadata(&mut object).insert("name".to_owned(), generate_name(&prefix).into());
             }
-            declaration.default(&mut object);
-            self.admit(target, &mut object, None)?;
             declaration.prepare_for_create(&mut object, Timestamp::now());
             let name = object::text(&object, "name").to_owned();
             let reservation = match self.reserve_of(resource) {
@@ -54,6 +59,7 @@ impl Core {
             if target.dry_run && self.memory().get(&target.key_of(&name)).is_some() {
                 return Err(ApiError::already_exists(&resource.subject(&name)));
             }
+            self.judge(&target.context(self, Operation::Create, &name, None), &object).await?;
             match self.put(target, target.key_of(&name), &object, Expected::Absent).await {
                 Ok(created) => {
                     if let Some(reservation) = reservation {
@@ -70,8 +76,8 @@ impl Core {
     }
 }
 
-/// Sets what the server alone decides.
-fn begin_life(target: &Target<'_>, object: &mut Value) -> Result<(), ApiError> {
+/// Puts the object into the namespace of the request.
+fn enter_namespace(target: &Target<'_>, object: &mut Value) -> Result<(), ApiError> {
     let resource = target.resource;
     if !object::text(object, "resourceVersion").is_empty() {
         return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
@@ -88,6 +94,13 @@ fn begin_life(target: &Target<'_>, object: &mut Value) -> Result<(), ApiError> {
     if resource.declaration.namespaced {
         metadata.insert("namespace".to_owned(), target.namespace.into());
     }
+    Ok(())
+}
+
+/// Sets what the server alone decides; admission may have changed the object since it was put into its namespace.
+fn begin_life(target: &Target<'_>, object: &mut Value) -> Result<(), ApiError> {
+    enter_namespace(target, object)?;
+    let metadata = object::metadata(object);
     for key in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(key);
     }

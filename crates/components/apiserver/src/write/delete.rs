@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use minato_kinds::{Declaration, Subresource};
 use minato_mvcc::{Expected, Object};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{ATTEMPTS_MAX, Refused, Target, parse};
+use crate::admission::{Context, Operation, Options};
 use crate::core::Core;
 use crate::object;
 use crate::route::Query;
@@ -76,6 +77,23 @@ impl DeleteOptions {
         options.checked()
     }
 
+    /// Adds the options as `meta.k8s.io/v1` writes them.
+    pub(crate) fn write_to(&self, options: &mut Map<String, Value>) {
+        if let Some(seconds) = self.grace_period_seconds {
+            options.insert("gracePeriodSeconds".to_owned(), seconds.into());
+        }
+        if let Some(propagation) = self.propagation {
+            options.insert("propagationPolicy".to_owned(), format!("{propagation:?}").into());
+        }
+        let preconditions: Map<String, Value> = [("uid", &self.uid), ("resourceVersion", &self.resource_version)]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.as_deref()?.into())))
+            .collect();
+        if !preconditions.is_empty() {
+            options.insert("preconditions".to_owned(), preconditions.into());
+        }
+    }
+
     fn checked(self) -> Result<Self, ApiError> {
         if self.grace_period_seconds.is_some_and(|seconds| seconds < 0) {
             // Upstream takes a negative period for "at once".
@@ -131,13 +149,18 @@ impl Core {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Deletion, ApiError> {
-        self.admit_deletion(target, name)?;
         let key = target.key_of(name);
         for _ in 0..ATTEMPTS_MAX {
             let current = self.memory().get(&key).ok_or_else(|| target.resource.not_found(name))?;
             let old = parse(&current)?;
             options.check(target, name, &old)?;
-            let outcome = match plan(target.resource.declaration, &old, options, Timestamp::now()) {
+            let plan = match plan(target.resource.declaration, &old, options, Timestamp::now()) {
+                Plan::Nothing => return Ok(Deletion::Marked(current)),
+                plan => plan,
+            };
+            let context = target.context(self, Operation::Delete, name, Some(&old));
+            self.admit(&Context { options: Options::Delete(options), ..context }, &mut Value::Null).await?;
+            let outcome = match plan {
                 Plan::Nothing => return Ok(Deletion::Marked(current)),
                 Plan::Remove => self.remove(target, &current, &old).await.map(Deletion::Removed),
                 Plan::Mark(marked) => self

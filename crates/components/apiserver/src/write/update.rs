@@ -7,6 +7,7 @@ use minato_mvcc::{Expected, Object};
 use serde_json::Value;
 
 use super::{ATTEMPTS_MAX, Refused, Target, parse};
+use crate::admission::Operation;
 use crate::core::Core;
 use crate::object;
 use crate::status::ApiError;
@@ -43,12 +44,13 @@ impl Core {
             let old = parse(&current)?;
             let mut new = change(&old)?;
             carry_identity(target, name, &mut new, &old)?;
-            prepare(target, kind, &mut new, &old);
-            if new == old {
-                return Ok(current);
-            }
-            self.admit(target, &mut new, Some(&old))?;
             let declaration = resource.declaration;
+            if kind != UpdateKind::Status {
+                declaration.default(&mut new);
+            }
+            let context = target.context(self, Operation::Update, name, Some(&old));
+            self.mutate(&context, &mut new).await?;
+            prepare(target, kind, &mut new, &old);
             let invalid = |errors: Vec<FieldError>| ApiError::invalid(&resource.subject_by_kind(name), &errors);
             let reservation = match self.reserve_of(resource) {
                 Some(reserve) if kind == UpdateKind::Object => {
@@ -64,6 +66,10 @@ impl Core {
             };
             if !errors.is_empty() {
                 return Err(invalid(errors));
+            }
+            self.judge(&context, &new).await?;
+            if new == old {
+                return Ok(current);
             }
             let outcome = if ends_life(declaration, &new) {
                 self.remove(target, &current, &new).await
@@ -143,17 +149,10 @@ fn carry_identity(target: &Target<'_>, name: &str, new: &mut Value, old: &Value)
 fn prepare(target: &Target<'_>, kind: UpdateKind, new: &mut Value, old: &Value) {
     let declaration = target.resource.declaration;
     match kind {
-        UpdateKind::Object => {
-            declaration.default(new);
-            declaration.prepare_for_update(new, old);
-        }
+        UpdateKind::Object => declaration.prepare_for_update(new, old),
         UpdateKind::Status => declaration.prepare_for_status_update(new, old),
-        UpdateKind::Subresource(part) => {
-            declaration.default(new);
-            declaration.prepare_for_subresource_update(part, new, old);
-        }
+        UpdateKind::Subresource(part) => declaration.prepare_for_subresource_update(part, new, old),
         UpdateKind::Part => {
-            declaration.default(new);
             let counts = declaration.strategy.has_generation() && declaration.strategy.generation_changed(new, old);
             let generation = old["metadata"]["generation"].as_i64();
             let metadata = object::metadata(new);
