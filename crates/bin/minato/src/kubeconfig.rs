@@ -20,7 +20,9 @@ pub(crate) fn write(path: &Path, server: &str, authority_pem: &str, admin: &Issu
             "client-certificate-data": base64(&admin.certificate_pem),
             "client-key-data": base64(&admin.key_pem)}}],
     });
-    let text = serde_saphyr::to_string(&config)?;
+    // Each value on one line: people read this file with grep and awk too.
+    let lines = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let text = serde_saphyr::to_string_with_options(&config, lines)?;
     let failed = || format!("failed to write {}", path.display());
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         std::fs::create_dir_all(directory).with_context(failed)?;

@@ -3,6 +3,7 @@
 //! Shutdown: not ready → controllers and node agents end → running requests end, watches close → the store is flushed.
 //! Containers are not touched: they belong to their shims.
 
+use std::io::IsTerminal as _;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,9 @@ pub(crate) fn main(options: Box<ServerOptions>) -> anyhow::Result<()> {
 
 fn start_log(level: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(level).with_context(|| format!("log-level: {level:?} is not a level or filter"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(colours).with_target(false).init();
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
@@ -16,6 +17,10 @@ use crate::status::ApiError;
 
 /// The largest request body that is read, as upstream's.
 pub(crate) const REQUEST_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// How much of a body that is too large is taken in before its sender is cut off, and for how long.
+const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
+const LINGER: Duration = Duration::from_secs(5);
 
 /// A request's body, whatever transport it came by.
 pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -64,6 +69,7 @@ impl http_body::Body for ResponseBody {
 pub(crate) async fn read(headers: &HeaderMap, body: RequestBody) -> Result<Bytes, ApiError> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > REQUEST_BYTES_MAX) {
+        linger(body);
         return Err(ApiError::too_large(REQUEST_BYTES_MAX));
     }
     let mut body = body;
@@ -73,6 +79,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: RequestBody) -> Result<Bytes
             frame.map_err(|error| ApiError::bad_request(format!("failed to read the request's body: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if read.len() + data.len() > REQUEST_BYTES_MAX {
+            linger(body);
             return Err(ApiError::too_large(REQUEST_BYTES_MAX));
         }
         if read.is_empty() && body.is_end_stream() {
@@ -81,6 +88,23 @@ pub(crate) async fn read(headers: &HeaderMap, body: RequestBody) -> Result<Bytes
         read.extend_from_slice(&data);
     }
     Ok(read.freeze())
+}
+
+/// Takes in what is left of a body that nobody wants, within bounds: many clients look at the answer only after they
+/// have sent everything, and give up when the server ends the stream before.
+fn linger(mut body: RequestBody) {
+    tokio::spawn(async move {
+        let mut left = LINGER_BYTES_MAX;
+        let drained = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, drained).await;
+    });
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

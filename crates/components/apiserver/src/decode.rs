@@ -46,10 +46,9 @@ pub(crate) fn parse(bytes: &[u8], format: BodyFormat) -> Result<Parsed, ApiError
         }
         BodyFormat::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not valid UTF-8"))?;
-            let value = serde_saphyr::from_str::<Value>(text).map_err(|error| {
-                let line = error.to_string();
-                ApiError::bad_request(format!("error converting YAML to JSON: {line}"))
-            })?;
+            let options = serde_saphyr::options! { with_snippet: false };
+            let value = serde_saphyr::from_str_with_options::<Value>(text, options)
+                .map_err(|error| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {error}")))?;
             (value, Vec::new())
         }
     };

@@ -181,7 +181,7 @@ impl ApiError {
     }
 
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
-        Self::too_much(format!("Request entity is too large: limit is {limit_bytes}"))
+        Self::too_much(format!("Request entity too large: limit is {limit_bytes}"))
     }
 
     /// A body that is read, but asks for too much.
