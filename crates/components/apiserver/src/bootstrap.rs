@@ -102,7 +102,7 @@ impl Core {
     ) -> Result<(), ApiError> {
         let resource = self.registry.stored(group, resource).ok_or_else(ApiError::no_route)?;
         let remarks = Remarks::default();
-        let target = Target::internal(resource, namespace, user, &remarks);
+        let target = Target::internal(&resource, namespace, user, &remarks);
         let name = crate::object::text(&object, "name").to_owned();
         if self.memory().get(&target.key_of(&name)).is_some() {
             return Ok(());
@@ -124,7 +124,7 @@ impl Core {
         self.make(user, (group, resource), "default", object.clone()).await?;
         let resource = self.registry.stored(group, resource).ok_or_else(ApiError::no_route)?;
         let remarks = Remarks::default();
-        let target = Target::internal(resource, "default", user, &remarks);
+        let target = Target::internal(&resource, "default", user, &remarks);
         let mut change = |old: &Value| {
             let mut new = old.clone();
             merge(&mut new, &object);

@@ -114,7 +114,7 @@ impl Call {
     ) -> Result<Response<ResponseBody>, ApiError> {
         let mut warnings = Vec::new();
         let object = self.decode(body, &mut warnings).await?;
-        let declaration = self.resource.declaration;
+        let declaration = &self.resource.declaration;
         warnings.extend(declaration.strategy.warnings(&object));
         let absent = self.core.memory().get(&self.target().key_of(name)).is_none();
         if absent && kind == UpdateKind::Object && declaration.strategy.allow_create_on_update() {
@@ -153,8 +153,8 @@ impl Call {
 
     /// Most kinds answer a deletion with a `Status`, some with what they were.
     fn answers_with_object(&self) -> bool {
-        let declaration = self.resource.declaration;
-        minato_schema::deletion_answers_with_object(declaration.group, declaration.kind)
+        let declaration = &self.resource.declaration;
+        minato_schema::deletion_answers_with_object(&declaration.group, &declaration.kind)
     }
 
     async fn delete_collection(&self, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {

@@ -126,7 +126,7 @@ pub(crate) fn object(
     warnings: &mut Vec<String>,
 ) -> Result<Value, ApiError> {
     let Parsed { mut value, duplicates } = parsed;
-    check_kind(&mut value, &resource.api_version, resource.declaration.kind)?;
+    check_kind(&mut value, &resource.api_version, &resource.declaration.kind)?;
     conform(resource.schema(), &mut value, &duplicates, validation, warnings)?;
     resource.declaration.to_storage(&mut value);
     if let Value::Object(fields) = &mut value {

@@ -42,7 +42,7 @@ pub(crate) fn shown_value(resource: &Resource, object: &Object) -> Result<Value,
     if !resource.shows_stored() {
         resource.declaration.to_version(&mut value, &resource.api_version);
     }
-    value["kind"] = resource.declaration.kind.into();
+    value["kind"] = (*resource.declaration.kind).into();
     Ok(value)
 }
 

@@ -98,7 +98,7 @@ pub(crate) async fn list(call: &Call) -> Result<Response<ResponseBody>, ApiError
 
 /// A list of objects as they are: joined stored bytes, made while they are sent where they are many.
 fn objects(resource: &Arc<Resource>, page: Page) -> Result<Response<ResponseBody>, ApiError> {
-    let declaration = resource.declaration;
+    let declaration = &resource.declaration;
     let opening = format!(
         "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
         json!(declaration.list_kind),

@@ -10,13 +10,12 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use minato_kinds::Declaration;
 use minato_schema::openapi::{self, Resource, Subresource};
 use parking_lot::Mutex;
 
 use crate::body::{self, ResponseBody};
 use crate::core::Core;
-use crate::registry::Registry;
+use crate::registry::{self, Served};
 use crate::status::ApiError;
 
 /// The documents that were asked for so far, by path and media type, compressed.
@@ -30,14 +29,15 @@ const JSON: &str = "application/json";
 /// Answers a path below `/openapi`.
 pub(crate) fn answer(core: &Core, path: &str, headers: &HeaderMap) -> Option<Result<Response<ResponseBody>, ApiError>> {
     let below = path.strip_prefix("/openapi/")?.trim_end_matches('/');
+    let served = &*core.registry.served();
     Some(match below {
         "v2" if wants_protobuf(headers) => document(core, path, openapi::V2_PROTOBUF, headers, || {
-            openapi::v2_protobuf(&openapi::v2(&resources(&core.registry, |_| true)))
+            openapi::v2_protobuf(&openapi::v2(&resources(served, |_| true)))
         }),
-        "v2" => document(core, path, JSON, headers, || {
-            openapi::v2(&resources(&core.registry, |_| true)).to_string().into_bytes()
-        }),
-        "v3" => Ok(body::json(StatusCode::OK, &openapi::v3_index(&resources(&core.registry, |_| true)))),
+        "v2" => {
+            document(core, path, JSON, headers, || openapi::v2(&resources(served, |_| true)).to_string().into_bytes())
+        }
+        "v3" => Ok(body::json(StatusCode::OK, &openapi::v3_index(&resources(served, |_| true)))),
         other => {
             let words: Vec<&str> = other.split('/').collect();
             let (group, version) = match words.as_slice() {
@@ -45,8 +45,7 @@ pub(crate) fn answer(core: &Core, path: &str, headers: &HeaderMap) -> Option<Res
                 ["v3", "apis", group, version] => (*group, *version),
                 _ => return Some(Err(ApiError::no_route())),
             };
-            let of_version =
-                resources(&core.registry, |resource| (resource.group, resource.version) == (group, version));
+            let of_version = resources(served, |resource| (resource.group, resource.version) == (group, version));
             if of_version.is_empty() {
                 return Some(Err(ApiError::no_route()));
             }
@@ -103,22 +102,18 @@ fn compress(plain: &[u8]) -> std::io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-fn resources(registry: &Registry, wanted: impl Fn(&Resource<'_>) -> bool) -> Vec<Resource<'static>> {
-    let versions = registry.groups().iter().flat_map(|group| &group.versions);
-    versions
-        .flat_map(|version| &version.resources)
-        .map(|resource| describe(resource.declaration, resource.version))
-        .filter(|resource| wanted(resource))
-        .collect()
+fn resources(served: &Served, wanted: impl Fn(&Resource<'_>) -> bool) -> Vec<Resource<'_>> {
+    served.resources().map(|resource| describe(resource)).filter(|resource| wanted(resource)).collect()
 }
 
-fn describe(declaration: &'static Declaration, version: &'static str) -> Resource<'static> {
+fn describe(resource: &registry::Resource) -> Resource<'_> {
+    let declaration = &*resource.declaration;
     let subresources = declaration.subresources.iter();
     Resource {
-        group: declaration.group,
-        version,
-        plural: declaration.resource,
-        kind: declaration.kind,
+        group: &declaration.group,
+        version: &resource.version,
+        plural: &declaration.resource,
+        kind: &declaration.kind,
         namespaced: declaration.namespaced,
         verbs: declaration.verbs.names(),
         subresources: subresources

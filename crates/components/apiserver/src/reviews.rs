@@ -47,7 +47,7 @@ pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Response<Re
 /// POST to `bindings`: the older way to bind a pod; the binding's name is the pod's.
 async fn pod_binding(call: &Call, binding: &Value) -> Result<Response<ResponseBody>, ApiError> {
     let pods = call.core.registry.stored("", "pods").ok_or_else(ApiError::no_route)?;
-    let target = crate::write::Target { resource: pods, ..call.target() };
+    let target = crate::write::Target { resource: &pods, ..call.target() };
     bind(&call.core, &target, crate::object::text(binding, "name"), binding).await?;
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(body::json(StatusCode::CREATED, &status))

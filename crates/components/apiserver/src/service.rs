@@ -96,7 +96,7 @@ fn by_path(
     if let Some(response) = health::answer(core, path, query) {
         return Ok(response);
     }
-    if let Some(response) = discovery::answer(&core.registry, path, request.headers()) {
+    if let Some(response) = discovery::answer(&core.registry.served(), path, request.headers()) {
         return response;
     }
     openapi::answer(core, path, request.headers()).unwrap_or_else(|| Err(ApiError::no_route()))
@@ -109,7 +109,7 @@ async fn by_resource(
     user: User,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let resource = core.registry.find(&route.group, &route.version, &route.resource).cloned();
+    let resource = core.registry.find(&route.group, &route.version, &route.resource);
     let subresource = route.subresource.as_deref().unwrap_or_default();
     let verb = route.verb(request.method(), query.flag("watch")).ok_or_else(ApiError::method_not_allowed)?;
     let connects = resource.as_ref().and_then(|resource| resource.declaration.subresource(subresource));

@@ -38,9 +38,7 @@ pub(crate) async fn answer(
         (Subresource::Status, "get") => list::get(&call, &name),
         (Subresource::Status, "update") => call.update(&name, UpdateKind::Status, request.into_body()).await,
         (Subresource::Status, "patch") => patch::patch(&call, &name, UpdateKind::Status, request.into_body()).await,
-        (Subresource::Scale(paths), "get" | "update" | "patch") => {
-            scale::answer(&call, &name, paths, request.into_body()).await
-        }
+        (Subresource::Scale, "get" | "update" | "patch") => scale::answer(&call, &name, request.into_body()).await,
         (Subresource::Binding, "create") => binding::answer(&call, &name, request.into_body()).await,
         (Subresource::Eviction, "create") => eviction::answer(&call, &name, request.into_body()).await,
         (Subresource::Token, "create") => token::answer(&call, &name, request.into_body()).await,

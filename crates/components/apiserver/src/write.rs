@@ -102,7 +102,7 @@ impl Core {
         expected: Expected,
     ) -> Result<Arc<Object>, Refused> {
         tracing::debug!(user = target.user.name, %key, dry_run = target.dry_run, "put");
-        let attributes = object::attributes(target.resource.declaration, object);
+        let attributes = object::attributes(&target.resource.declaration, object);
         if target.dry_run {
             let revision = match expected {
                 Expected::Revision(revision) => revision,

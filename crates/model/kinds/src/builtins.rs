@@ -52,7 +52,7 @@ pub fn by_storage(storage: &str) -> Option<&'static Declaration> {
 /// A declaration from group, resource, singular and kind.
 macro_rules! kind {
     ("", $resource:literal, $singular:literal, $kind:literal) => {
-        crate::declaration::Declaration::new(crate::declaration::Names {
+        crate::declaration::Declaration::new(crate::declaration::Identity {
             group: "",
             resource: $resource,
             singular: $singular,
@@ -63,7 +63,7 @@ macro_rules! kind {
         })
     };
     ($group:literal, $resource:literal, $singular:literal, $kind:literal) => {
-        crate::declaration::Declaration::new(crate::declaration::Names {
+        crate::declaration::Declaration::new(crate::declaration::Identity {
             group: $group,
             resource: $resource,
             singular: $singular,

@@ -1,5 +1,10 @@
 //! How a kind is declared, and the steps every object of any kind goes through.
 
+use std::borrow::Cow;
+use std::mem::{forget, replace};
+use std::ops::Deref;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -10,15 +15,77 @@ use crate::read::{Fill, Read};
 use crate::same::same;
 use crate::strategy::{Plain, Strategy};
 
+/// A name of a kind: fixed for built-in kinds, owned for custom ones.
+pub type Name = Cow<'static, str>;
+
+/// Several names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Of a built-in kind.
+    Fixed(&'static [&'static str]),
+    /// Of a custom kind.
+    Owned(Vec<String>),
+}
+
+impl Names {
+    /// Each of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        let (fixed, owned): (&[&'static str], &[String]) = match self {
+            Self::Fixed(names) => (names, &[]),
+            Self::Owned(names) => (&[], names),
+        };
+        let count = fixed.len() + owned.len();
+        (0..count).map(move |index| match fixed.get(index) {
+            Some(name) => *name,
+            None => owned[index - fixed.len()].as_str(),
+        })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().len() == 0
+    }
+}
+
+/// The rules of a kind: those of a built-in kind live as long as the program, those of a custom kind as long as it.
+#[derive(Clone)]
+pub enum Rules {
+    /// Of a built-in kind.
+    Fixed(&'static dyn Strategy),
+    /// Of a custom kind.
+    Shared(Arc<dyn Strategy>),
+}
+
+impl Deref for Rules {
+    type Target = dyn Strategy;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Fixed(strategy) => *strategy,
+            Self::Shared(strategy) => &**strategy,
+        }
+    }
+}
+
 /// Where a scale subresource finds its numbers in the object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScalePaths {
     /// The wanted number.
-    pub spec_replicas: &'static str,
+    pub spec_replicas: Name,
     /// The observed number.
-    pub status_replicas: &'static str,
-    /// The selector of the counted pods, as an object (`matchLabels`) or a plain map of labels.
-    pub label_selector: &'static str,
+    pub status_replicas: Name,
+    /// The selector of the counted pods, as an object (`matchLabels`), a plain map of labels, or a string. Empty where
+    /// there is none.
+    pub label_selector: Name,
+}
+
+impl ScalePaths {
+    /// Where `spec.replicas`, `status.replicas` and `spec.selector` are what their names say.
+    pub const USUAL: Self = Self {
+        spec_replicas: Name::Borrowed("spec.replicas"),
+        status_replicas: Name::Borrowed("status.replicas"),
+        label_selector: Name::Borrowed("spec.selector"),
+    };
 }
 
 /// The parts of a resource that have a URL of their own.
@@ -26,8 +93,8 @@ pub struct ScalePaths {
 pub enum Subresource {
     /// `status`: get, patch, update.
     Status,
-    /// `scale`, an `autoscaling/v1` Scale: get, patch, update.
-    Scale(ScalePaths),
+    /// `scale`, an `autoscaling/v1` Scale at the places that [`Declaration::scale`] tells: get, patch, update.
+    Scale,
     /// `eviction`, a `policy/v1` Eviction: create.
     Eviction,
     /// `binding`, a `v1` Binding: create.
@@ -59,7 +126,7 @@ impl Subresource {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
-            Self::Scale(_) => "scale",
+            Self::Scale => "scale",
             Self::Eviction => "eviction",
             Self::Binding => "binding",
             Self::Log => "log",
@@ -78,7 +145,7 @@ impl Subresource {
     /// The verbs discovery announces for it.
     pub const fn verbs(&self) -> &'static [&'static str] {
         match self {
-            Self::Status | Self::Scale(_) | Self::Approval | Self::EphemeralContainers | Self::Resize => {
+            Self::Status | Self::Scale | Self::Approval | Self::EphemeralContainers | Self::Resize => {
                 &["get", "patch", "update"]
             }
             Self::Eviction | Self::Binding | Self::Token => &["create"],
@@ -92,7 +159,7 @@ impl Subresource {
     /// Group, version and kind of its body, where that is not the parent's.
     pub const fn body(&self) -> Option<(&'static str, &'static str, &'static str)> {
         match self {
-            Self::Scale(_) => Some(("autoscaling", "v1", "Scale")),
+            Self::Scale => Some(("autoscaling", "v1", "Scale")),
             Self::Eviction => Some(("policy", "v1", "Eviction")),
             Self::Binding => Some(("", "v1", "Binding")),
             Self::Token => Some(("authentication.k8s.io", "v1", "TokenRequest")),
@@ -110,6 +177,8 @@ pub enum Verbs {
     NoDeleteCollection,
     /// A question that is answered at once: nothing is stored.
     CreateOnly,
+    /// What is left of a custom kind that is being deleted: nothing can be made or changed.
+    Ending,
 }
 
 impl Verbs {
@@ -119,6 +188,7 @@ impl Verbs {
             Self::All => &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
             Self::NoDeleteCollection => &["create", "delete", "get", "list", "patch", "update", "watch"],
             Self::CreateOnly => &["create"],
+            Self::Ending => &["delete", "deletecollection", "get", "list", "watch"],
         }
     }
 }
@@ -170,29 +240,31 @@ impl NameRule {
 /// Rewrites an object to the given `apiVersion`.
 pub type Convert = fn(&mut Value, &str);
 
-/// One built-in kind.
-#[derive(Clone, Copy)]
+/// One kind, built in or defined by a CustomResourceDefinition.
+#[derive(Clone)]
 pub struct Declaration {
     /// API group, `""` for the core group.
-    pub group: &'static str,
+    pub group: Name,
     /// The URL part: `pods`.
-    pub resource: &'static str,
+    pub resource: Name,
     /// `pod`.
-    pub singular: &'static str,
+    pub singular: Name,
     /// `Pod`.
-    pub kind: &'static str,
+    pub kind: Name,
     /// `PodList`.
-    pub list_kind: &'static str,
+    pub list_kind: Name,
     /// `po`.
-    pub short_names: &'static [&'static str],
+    pub short_names: Names,
     /// `all`.
-    pub categories: &'static [&'static str],
+    pub categories: Names,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
     /// Served versions, the preferred one first.
-    pub versions: &'static [&'static str],
+    pub versions: Names,
     /// What has a URL below the object's.
     pub subresources: &'static [Subresource],
+    /// Where its scale subresource finds its numbers.
+    pub scale: ScalePaths,
     /// What can be done with it.
     pub verbs: Verbs,
     /// Fields that selectors may name, besides `metadata.name` and `metadata.namespace`: the name in this API and the
@@ -201,23 +273,23 @@ pub struct Declaration {
     /// What makes a valid name.
     pub name_rule: NameRule,
     /// Where its objects are kept: `core/pods`. Kinds with the same place are views of the same objects.
-    pub storage: &'static str,
+    pub storage: Name,
     /// The `apiVersion` of what is kept.
-    pub storage_api_version: &'static str,
+    pub storage_api_version: Name,
     /// From any served version to any other, if there is more than one way to write the object.
     pub convert: Option<Convert>,
     /// Its rules.
-    pub strategy: &'static dyn Strategy,
+    pub strategy: Rules,
 }
 
 impl std::fmt::Debug for Declaration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.storage, self.versions.join(","))
+        write!(f, "{}/{}", self.storage, self.versions.iter().collect::<Vec<_>>().join(","))
     }
 }
 
-/// The names of a kind; the rest of a [`Declaration`] is added by the methods that follow.
-pub(crate) struct Names {
+/// The identity of a built-in kind; the rest of a [`Declaration`] is added by the methods that follow.
+pub(crate) struct Identity {
     pub(crate) group: &'static str,
     pub(crate) resource: &'static str,
     pub(crate) singular: &'static str,
@@ -228,41 +300,42 @@ pub(crate) struct Names {
 }
 
 impl Declaration {
-    pub(crate) const fn new(names: Names) -> Declaration {
+    pub(crate) const fn new(names: Identity) -> Declaration {
         Declaration {
-            group: names.group,
-            resource: names.resource,
-            singular: names.singular,
-            kind: names.kind,
-            list_kind: names.list_kind,
-            short_names: &[],
-            categories: &[],
+            group: Name::Borrowed(names.group),
+            resource: Name::Borrowed(names.resource),
+            singular: Name::Borrowed(names.singular),
+            kind: Name::Borrowed(names.kind),
+            list_kind: Name::Borrowed(names.list_kind),
+            short_names: Names::Fixed(&[]),
+            categories: Names::Fixed(&[]),
             namespaced: true,
-            versions: &["v1"],
+            versions: Names::Fixed(&["v1"]),
             subresources: &[],
+            scale: ScalePaths::USUAL,
             verbs: Verbs::All,
             selectable_fields: &[],
             name_rule: NameRule::DnsSubdomain,
-            storage: names.storage,
-            storage_api_version: names.api_version,
+            storage: Name::Borrowed(names.storage),
+            storage_api_version: Name::Borrowed(names.api_version),
             convert: None,
-            strategy: &Plain,
+            strategy: Rules::Fixed(&Plain),
         }
     }
 
     pub(crate) const fn short(mut self, names: &'static [&'static str]) -> Self {
-        self.short_names = names;
+        put(&mut self.short_names, Names::Fixed(names));
         self
     }
 
     /// In the category that `kubectl get all` asks for.
     pub(crate) const fn in_all(mut self) -> Self {
-        self.categories = &["all"];
+        put(&mut self.categories, Names::Fixed(&["all"]));
         self
     }
 
     pub(crate) const fn categories(mut self, categories: &'static [&'static str]) -> Self {
-        self.categories = categories;
+        put(&mut self.categories, Names::Fixed(categories));
         self
     }
 
@@ -272,7 +345,7 @@ impl Declaration {
     }
 
     pub(crate) const fn versions(mut self, versions: &'static [&'static str], convert: Convert) -> Self {
-        self.versions = versions;
+        put(&mut self.versions, Names::Fixed(versions));
         self.convert = Some(convert);
         self
     }
@@ -283,8 +356,8 @@ impl Declaration {
         api_version: &'static str,
         convert: Convert,
     ) -> Self {
-        self.storage = storage;
-        self.storage_api_version = api_version;
+        put(&mut self.storage, Name::Borrowed(storage));
+        put(&mut self.storage_api_version, Name::Borrowed(api_version));
         self.convert = Some(convert);
         self
     }
@@ -310,7 +383,7 @@ impl Declaration {
     }
 
     pub(crate) const fn rules(mut self, strategy: &'static dyn Strategy) -> Self {
-        self.strategy = strategy;
+        put(&mut self.strategy, Rules::Fixed(strategy));
         self
     }
 
@@ -341,12 +414,12 @@ impl Declaration {
 
     /// The values of the selectable fields of a stored object, besides name and namespace.
     pub fn selectable_values(&self, object: &Value) -> Vec<(&'static str, String)> {
-        crate::selectable::values(self.storage, object)
+        crate::selectable::values(&self.storage, object)
     }
 
     /// Rewrites an object to the version that is stored.
     pub fn to_storage(&self, object: &mut Value) {
-        self.to_version(object, self.storage_api_version);
+        self.to_version(object, &self.storage_api_version);
     }
 
     /// Rewrites an object to the given `apiVersion`, one of [`Declaration::api_version`] of the served versions.
@@ -474,6 +547,11 @@ impl Declaration {
     pub fn warnings(&self, object: &Value) -> Vec<String> {
         self.strategy.warnings(object)
     }
+}
+
+/// Assignment that a constant may do: what was there was a constant and owns nothing, so that it need not be dropped.
+const fn put<T>(slot: &mut T, value: T) {
+    forget(replace(slot, value));
 }
 
 /// Whether two states of an object differ outside `metadata` and `status`.

@@ -56,7 +56,7 @@ mod strategy;
 mod volume_claim;
 
 pub use builtins::{builtins, by_resource, by_storage};
-pub use declaration::{Convert, Declaration, NameRule, ScalePaths, Subresource, Verbs};
+pub use declaration::{Convert, Declaration, Name, NameRule, Names, Rules, ScalePaths, Subresource, Verbs};
 pub use error::{Errors, FieldError, FieldErrorKind};
 pub use path::{At, FieldPath};
 pub use strategy::{Plain, Strategy};

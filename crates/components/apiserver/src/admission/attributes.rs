@@ -108,14 +108,14 @@ impl<'a> Context<'a> {
 
 fn kind_of<'a>(resource: &'a Resource, subresource: &str) -> (&'a str, &'a str, &'a str) {
     match resource.declaration.subresource(subresource) {
-        Some(Subresource::Scale(_)) => ("autoscaling", "v1", "Scale"),
+        Some(Subresource::Scale) => ("autoscaling", "v1", "Scale"),
         Some(Subresource::Eviction) => ("policy", "v1", "Eviction"),
         Some(Subresource::Binding) => ("", "v1", "Binding"),
         Some(Subresource::Token) => ("authentication.k8s.io", "v1", "TokenRequest"),
         Some(Subresource::Exec) => ("", "v1", "PodExecOptions"),
         Some(Subresource::Attach) => ("", "v1", "PodAttachOptions"),
         Some(Subresource::PortForward) => ("", "v1", "PodPortForwardOptions"),
-        _ => (resource.declaration.group, resource.version, resource.declaration.kind),
+        _ => (&resource.declaration.group, &resource.version, &resource.declaration.kind),
     }
 }
 

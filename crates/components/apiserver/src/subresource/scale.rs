@@ -16,12 +16,8 @@ use crate::write::{Target, UpdateKind, parse};
 
 const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
 
-pub(super) async fn answer(
-    call: &Call,
-    name: &str,
-    paths: ScalePaths,
-    body: RequestBody,
-) -> Result<Response<ResponseBody>, ApiError> {
+pub(super) async fn answer(call: &Call, name: &str, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {
+    let paths = &call.resource.declaration.scale;
     let shown = match call.verb {
         "get" => {
             let key = call.target().key_of(name);
@@ -48,7 +44,7 @@ pub(super) async fn answer(
 async fn write(
     call: &Call,
     name: &str,
-    paths: ScalePaths,
+    paths: &ScalePaths,
     scale: &(dyn Fn(&Value) -> Result<Value, ApiError> + Send + Sync),
 ) -> Result<Value, ApiError> {
     let target = call.target();
@@ -73,7 +69,7 @@ async fn write(
             return Err(ApiError::invalid(&subject, &[error]));
         }
         let mut new = old.clone();
-        set(&mut new, paths.spec_replicas, replicas.into());
+        set(&mut new, &paths.spec_replicas, replicas.into());
         new["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
         Ok(new)
     };
@@ -82,7 +78,7 @@ async fn write(
 }
 
 /// The Scale that describes `object`.
-fn of(object: &Value, paths: ScalePaths) -> Value {
+fn of(object: &Value, paths: &ScalePaths) -> Value {
     let metadata = &object["metadata"];
     let kept = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"];
     let metadata: serde_json::Map<String, Value> = kept
@@ -90,21 +86,24 @@ fn of(object: &Value, paths: ScalePaths) -> Value {
         .filter(|key| !metadata[**key].is_null())
         .map(|key| ((*key).to_owned(), metadata[*key].clone()))
         .collect();
-    let selector = at(object, paths.label_selector);
+    let selector = at(object, &paths.label_selector);
     let parsed = match selector {
         Value::Object(map) if map.values().all(Value::is_string) && !map.is_empty() => {
             LabelSelector::from_object(&json!({"matchLabels": selector})).ok()
         }
-        Value::Object(_) => LabelSelector::from_object(selector).ok(),
+        // The path of a custom kind may be empty, which is the object itself.
+        Value::Object(_) if !paths.label_selector.is_empty() => LabelSelector::from_object(selector).ok(),
+        // A custom kind keeps its selector as it is written here.
+        Value::String(written) => LabelSelector::parse(written).ok(),
         _ => None,
     };
-    let mut status = json!({"replicas": at(object, paths.status_replicas).as_i64().unwrap_or(0)});
+    let mut status = json!({"replicas": at(object, &paths.status_replicas).as_i64().unwrap_or(0)});
     if let Some(selector) = parsed {
         status["selector"] = selector.to_string().into();
     }
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": at(object, paths.spec_replicas).as_i64().unwrap_or(0)}, "status": status,
+        "spec": {"replicas": at(object, &paths.spec_replicas).as_i64().unwrap_or(0)}, "status": status,
     })
 }
 
@@ -114,6 +113,12 @@ fn at<'a>(object: &'a Value, path: &str) -> &'a Value {
 }
 
 fn set(object: &mut Value, path: &str, value: Value) {
-    let place = path.split('.').filter(|part| !part.is_empty()).fold(object, |value, part| &mut value[part]);
+    let mut place = object;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        if !place.is_object() {
+            *place = json!({});
+        }
+        place = &mut place[part];
+    }
     *place = value;
 }

@@ -24,7 +24,7 @@ impl Core {
     /// Creates `object`, which is in the storage version and of the right shape.
     pub(crate) async fn create(&self, target: &Target<'_>, mut object: Value) -> Result<Arc<Object>, ApiError> {
         let resource = target.resource;
-        let declaration = resource.declaration;
+        let declaration = &resource.declaration;
         enter_namespace(target, &mut object)?;
         declaration.default(&mut object);
         {

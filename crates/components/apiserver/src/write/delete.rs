@@ -154,7 +154,7 @@ impl Core {
             let current = self.memory().get(&key).ok_or_else(|| target.resource.not_found(name))?;
             let old = parse(&current)?;
             options.check(target, name, &old)?;
-            let plan = match plan(target.resource.declaration, &old, options, Timestamp::now()) {
+            let plan = match plan(&target.resource.declaration, &old, options, Timestamp::now()) {
                 Plan::Nothing => return Ok(Deletion::Marked(current)),
                 plan => plan,
             };

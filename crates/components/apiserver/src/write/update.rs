@@ -44,7 +44,7 @@ impl Core {
             let old = parse(&current)?;
             let mut new = change(&old)?;
             carry_identity(target, name, &mut new, &old)?;
-            let declaration = resource.declaration;
+            let declaration = &resource.declaration;
             if kind != UpdateKind::Status {
                 declaration.default(&mut new);
             }
@@ -147,7 +147,7 @@ fn carry_identity(target: &Target<'_>, name: &str, new: &mut Value, old: &Value)
 }
 
 fn prepare(target: &Target<'_>, kind: UpdateKind, new: &mut Value, old: &Value) {
-    let declaration = target.resource.declaration;
+    let declaration = &target.resource.declaration;
     match kind {
         UpdateKind::Object => declaration.prepare_for_update(new, old),
         UpdateKind::Status => declaration.prepare_for_status_update(new, old),

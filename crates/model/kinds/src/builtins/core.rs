@@ -1,7 +1,7 @@
 //! The core group, `/api/v1`.
 
 use super::kind;
-use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
+use crate::declaration::{Declaration, NameRule, Subresource, Verbs};
 use crate::{
     apps, config, endpoints, event, namespace, node, pod, pod_template, quota, service, storage, volume_claim,
 };
@@ -46,14 +46,7 @@ pub(super) const CORE: &[Declaration] = &[
         .rules(&apps::ReplicationController)
         .short(&["rc"])
         .in_all()
-        .subresources(&[
-            Subresource::Scale(ScalePaths {
-                spec_replicas: "spec.replicas",
-                status_replicas: "status.replicas",
-                label_selector: "spec.selector",
-            }),
-            Subresource::Status,
-        ])
+        .subresources(&[Subresource::Scale, Subresource::Status])
         .selectable(&[("status.replicas", "status.replicas")]),
     kind!("", "resourcequotas", "resourcequota", "ResourceQuota")
         .rules(&quota::ResourceQuota)

@@ -1,19 +1,13 @@
 //! The named groups, `/apis/<group>`.
 
 use super::kind;
-use crate::declaration::{Declaration, NameRule, ScalePaths, Subresource, Verbs};
+use crate::declaration::{Declaration, NameRule, Subresource, Verbs};
 use crate::{
     admission, apps, batch, certificate, custom, endpoints, event, flow, hpa, lease, networking, policy, rbac, review,
     runtime_class, storage,
 };
 
 const EXTENSIONS: &[&str] = &["api-extensions"];
-
-const SCALE: Subresource = Subresource::Scale(ScalePaths {
-    spec_replicas: "spec.replicas",
-    status_replicas: "status.replicas",
-    label_selector: "spec.selector",
-});
 
 pub(super) const ADMISSION_REGISTRATION: &[Declaration] = &[
     kind!(
@@ -104,19 +98,19 @@ pub(super) const APPS: &[Declaration] = &[
         .rules(&apps::Deployment)
         .short(&["deploy"])
         .in_all()
-        .subresources(&[SCALE, Subresource::Status]),
+        .subresources(&[Subresource::Scale, Subresource::Status]),
     kind!("apps", "replicasets", "replicaset", "ReplicaSet")
         .rules(&apps::ReplicaSet)
         .short(&["rs"])
         .in_all()
-        .subresources(&[SCALE, Subresource::Status])
+        .subresources(&[Subresource::Scale, Subresource::Status])
         .selectable(&[("status.replicas", "status.replicas")]),
     kind!("apps", "statefulsets", "statefulset", "StatefulSet")
         .named(NameRule::DnsLabel)
         .rules(&apps::StatefulSet)
         .short(&["sts"])
         .in_all()
-        .subresources(&[SCALE, Subresource::Status]),
+        .subresources(&[Subresource::Scale, Subresource::Status]),
 ];
 
 pub(super) const AUTHENTICATION: &[Declaration] = &[

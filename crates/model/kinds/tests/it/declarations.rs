@@ -59,11 +59,11 @@ fn served(document: &Value) -> Served {
 
 fn declared(declaration: &Declaration) -> Vec<((String, String, String), bool)> {
     let mut paths = Vec::new();
-    for version in declaration.versions {
+    for version in declaration.versions.iter() {
         let mut add = |resource: String| {
-            paths.push(((declaration.group.into(), (*version).into(), resource), declaration.namespaced));
+            paths.push((((*declaration.group).into(), version.into(), resource), declaration.namespaced));
         };
-        add(declaration.resource.into());
+        add((*declaration.resource).into());
         for subresource in declaration.subresources {
             add(format!("{}/{}", declaration.resource, subresource.name()));
         }
@@ -90,9 +90,10 @@ fn the_list_is_what_the_document_serves() {
         assert_eq!(served[path].0, *namespaced, "{path:?}");
     }
     for declaration in builtins() {
-        let version = declaration.versions[0];
-        let (_, kind, actions) = &served[&(declaration.group.into(), version.into(), declaration.resource.into())];
-        assert_eq!(kind, declaration.kind);
+        let version = declaration.versions.iter().next().unwrap();
+        let (_, kind, actions) =
+            &served[&((*declaration.group).into(), version.into(), (*declaration.resource).into())];
+        assert_eq!(*kind, declaration.kind);
         let verbs = match (actions.contains("list"), actions.contains("deletecollection")) {
             (false, _) => Verbs::CreateOnly,
             (true, false) => Verbs::NoDeleteCollection,
@@ -108,10 +109,10 @@ fn names_are_consistent() {
     for declaration in builtins() {
         assert_eq!(declaration.list_kind, format!("{}List", declaration.kind));
         assert_eq!(declaration.singular, declaration.kind.to_lowercase());
-        assert!(by_resource(declaration.group, declaration.resource).is_some());
-        assert!(by_storage(declaration.storage).is_some());
-        for name in declaration.short_names {
-            assert!(*name == "ev" || short.insert(*name), "short name {name} is used twice");
+        assert!(by_resource(&declaration.group, &declaration.resource).is_some());
+        assert!(by_storage(&declaration.storage).is_some());
+        for name in declaration.short_names.iter() {
+            assert!(name == "ev" || short.insert(name), "short name {name} is used twice");
         }
         let values: Vec<_> = declaration.selectable_values(&json!({})).into_iter().map(|(name, _)| name).collect();
         for (_, stored) in declaration.selectable_fields {

@@ -140,7 +140,7 @@ fn live_through(kind: &Declaration, first: &Value, second: &Value) {
         kind.prepare_for_subresource_update(*subresource, &mut part, &object);
         kind.validate_subresource_update(*subresource, &part, &object);
     }
-    for version in kind.versions {
+    for version in kind.versions.iter() {
         kind.to_version(&mut object, &kind.api_version(version));
     }
 }
