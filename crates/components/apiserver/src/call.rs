@@ -192,8 +192,13 @@ pub(crate) fn warn(mut response: Response<ResponseBody>, warnings: &[String]) ->
     response
 }
 
-/// Whether `method` may have been meant as a connection to a running pod.
+/// Whether `method` may have been meant as a connection to what runs in the cluster.
 pub(crate) fn is_connect(subresource: Subresource, method: &Method) -> bool {
-    matches!(subresource, Subresource::Exec | Subresource::Attach | Subresource::PortForward)
-        && matches!(*method, Method::GET | Method::POST)
+    match subresource {
+        Subresource::Exec | Subresource::Attach | Subresource::PortForward => {
+            matches!(*method, Method::GET | Method::POST)
+        }
+        Subresource::Proxy => true,
+        _ => false,
+    }
 }

@@ -10,6 +10,7 @@ use minato_scope::Scope;
 use minato_store::Backend;
 
 use crate::openapi::Documents;
+use crate::proxy::Proxy;
 use crate::rbac::Authorizer;
 use crate::registry::{Registry, Resource};
 use crate::reserve::{Reserve, ServiceRanges, Services};
@@ -23,6 +24,7 @@ pub(crate) struct Core {
     pub(crate) signer: Arc<SigningKey>,
     pub(crate) issuer: String,
     pub(crate) tunnel: Tunnel,
+    pub(crate) proxy: Proxy,
     pub(crate) documents: Documents,
     /// Running watches end with this.
     pub(crate) scope: Scope,
@@ -42,6 +44,7 @@ impl Core {
             signer: parts.signer,
             issuer: parts.issuer,
             tunnel: parts.tunnel,
+            proxy: Proxy::new(),
             documents: Documents::default(),
             scope: parts.scope,
             reserves: HashMap::from([("core/services", services)]),

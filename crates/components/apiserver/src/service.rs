@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt as _;
 use minato_http::BoxError;
+use minato_kinds::Subresource;
 use tower::Service;
 
 use crate::admission::Remarks;
@@ -111,8 +112,13 @@ async fn by_resource(
 ) -> Result<Response<ResponseBody>, ApiError> {
     let resource = core.registry.find(&route.group, &route.version, &route.resource);
     let subresource = route.subresource.as_deref().unwrap_or_default();
-    let verb = route.verb(request.method(), query.flag("watch")).ok_or_else(ApiError::method_not_allowed)?;
     let connects = resource.as_ref().and_then(|resource| resource.declaration.subresource(subresource));
+    let verb = match route.verb(request.method(), query.flag("watch")) {
+        Some(verb) => verb,
+        // A proxied server may know methods for which there is no verb, such as OPTIONS.
+        None if matches!(connects, Some(Subresource::Proxy)) => "",
+        None => return Err(ApiError::method_not_allowed()),
+    };
     // Opening a stream to a pod by POST creates, by GET (WebSocket) gets, as upstream authorises them.
     let verb = if connects.is_some_and(|s| is_connect(*s, request.method()) && request.method() == Method::POST) {
         "create"

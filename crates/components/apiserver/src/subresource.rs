@@ -32,6 +32,9 @@ pub(crate) async fn answer(
         let target = call.target();
         let context = target.context(&call.core, Operation::Connect, &name, None);
         call.core.admit(&context, &mut connect_options(&call, context.kind().2)).await?;
+        if matches!(subresource, Subresource::Proxy) {
+            return call.core.proxy.connect(&call, &name, request).await;
+        }
         return call.core.tunnel.connect(&call, &name, subresource, request).await;
     }
     match (subresource, call.verb) {

@@ -6,41 +6,38 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::BodyExt as _;
-use hyper_util::rt::TokioIo;
-use minato_http::BoxError;
+use http::{Request, Response, Uri};
 use minato_kinds::Subresource;
 use minato_mvcc::Key;
+use minato_scope::Scope;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::body::{RequestBody, ResponseBody};
 use crate::call::Call;
+use crate::core::Core;
+use crate::relay::{self, Backend};
 use crate::status::ApiError;
-use crate::write::parse;
+use crate::write::{chain, parse};
 
 /// The port of a kubelet that does not say.
 const KUBELET_PORT: u64 = 10_250;
 
 /// Connects to kubelets, proving to be the API server.
 pub(crate) struct Tunnel {
-    connector: TlsConnector,
+    tls: Arc<ClientConfig>,
 }
 
-/// Where a pod's kubelet is.
-struct Kubelet {
-    node: String,
-    host: String,
-    port: u16,
+/// Where a node's kubelet is.
+pub(crate) struct Kubelet {
+    pub(crate) node: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 impl Tunnel {
     pub(crate) fn new(tls: Arc<ClientConfig>) -> Self {
-        Self { connector: TlsConnector::from(tls) }
+        Self { tls }
     }
 
     /// GET of `log`.
@@ -89,61 +86,24 @@ impl Tunnel {
             path.push_str(query);
         }
         let uri: Uri = path.parse().map_err(|_| ApiError::bad_request("the query is not a valid URI"))?;
-        let from_client = hyper::upgrade::on(&mut request);
-        let headers = request.headers_mut();
-        headers.remove(header::AUTHORIZATION);
-        if let Ok(host) = HeaderValue::from_str(&format!("{}:{}", kubelet.host, kubelet.port)) {
-            headers.insert(header::HOST, host);
-        }
-        let upgrades = request.headers().contains_key(header::UPGRADE);
         *request.uri_mut() = uri;
-        *request.version_mut() = http::Version::HTTP_11;
-        request.extensions_mut().clear();
-        let mut response = self.send(&kubelet, request).await?;
-        if upgrades && response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let from_kubelet = hyper::upgrade::on(&mut response);
-            call.core.scope.spawn("tunnel", async move {
-                let (Ok(client), Ok(kubelet)) = tokio::join!(from_client, from_kubelet) else { return };
-                let ended = tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(kubelet)).await;
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a tunnel to a kubelet ended");
-                }
-            });
-        }
-        let (parts, body) = response.into_parts();
-        Ok(Response::from_parts(parts, stream(body)))
+        self.send(&call.core.scope, &kubelet, request).await
     }
 
-    async fn send(
+    /// Hands `request`, whose URI is the path at the kubelet, on to it.
+    pub(crate) async fn send(
         &self,
+        scope: &Scope,
         kubelet: &Kubelet,
-        request: Request<RequestBody>,
-    ) -> Result<Response<hyper::body::Incoming>, ApiError> {
-        let failed = |error: &dyn std::fmt::Display| {
-            ApiError::internal(format!(
-                "error dialing backend: node {} ({}:{}): {error}",
-                kubelet.node, kubelet.host, kubelet.port
-            ))
-        };
-        let server = ServerName::try_from(kubelet.host.clone()).map_err(|e| failed(&e))?;
-        let socket = TcpStream::connect((kubelet.host.as_str(), kubelet.port)).await.map_err(|e| failed(&e))?;
-        let _ = socket.set_nodelay(true);
-        let stream = self.connector.connect(server, socket).await.map_err(|e| failed(&e))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
-        // The connection lives as long as its one response, or the tunnel that comes of it.
-        tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to a kubelet ended");
-            }
-        });
-        sender.send_request(request).await.map_err(|e| failed(&e))
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let tls = Some((Arc::clone(&self.tls), None));
+        let backend = Backend { host: kubelet.host.clone(), port: kubelet.port, tls };
+        relay::set(request.headers_mut(), "host", backend.authority());
+        backend.relay(request, scope).await.map_err(|error| {
+            ApiError::internal(format!("error dialing backend: node {}: {}", kubelet.node, chain(&error)))
+        })
     }
-}
-
-fn stream(body: hyper::body::Incoming) -> ResponseBody {
-    let chunks = body.into_data_stream();
-    ResponseBody::chunks(futures::TryStreamExt::map_err(chunks, |error| -> BoxError { error.into() }))
 }
 
 fn kubelet(call: &Call, pod: &Value) -> Result<Kubelet, ApiError> {
@@ -152,7 +112,12 @@ fn kubelet(call: &Call, pod: &Value) -> Result<Kubelet, ApiError> {
     if node.is_empty() {
         return Err(ApiError::bad_request(format!("pod {name} does not have a host assigned")));
     }
-    let found = call.core.memory().get(&Key::new("core/nodes", "", node));
+    kubelet_of(&call.core, node)
+}
+
+/// Where the kubelet of `node` is.
+pub(crate) fn kubelet_of(core: &Core, node: &str) -> Result<Kubelet, ApiError> {
+    let found = core.memory().get(&Key::new("core/nodes", "", node));
     let found =
         parse(&*found.ok_or_else(|| {
             ApiError::not_found(&crate::status::Subject { group: "", resource: "nodes", name: node })
