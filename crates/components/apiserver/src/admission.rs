@@ -32,7 +32,7 @@ const MUTATING: &[Mutate] =
     &[namespace::lifecycle, pod::service_account, pod::priority, pod::default_tolerations, certificate::requester];
 
 /// In the order of upstream's default set.
-const VALIDATING: &[Validate] = &[];
+const VALIDATING: &[Validate] = &[crate::rbac::check_grant];
 
 impl Core {
     /// The part of admission that may change `object`, before the strategy validates it.

@@ -4,9 +4,9 @@ use http::{HeaderMap, Request, header};
 use minato_http::Peer;
 use minato_pki::identity_of;
 
+use crate::authorize::{Action, ResourceAction, refusal};
 use crate::core::Core;
 use crate::identity::{User, UserInfo};
-use crate::rbac::{Action, ResourceAction, refusal};
 use crate::status::{ApiError, Subject};
 
 impl Core {
@@ -40,12 +40,21 @@ impl Core {
 
     fn impersonate(&self, user: &User, other: UserInfo) -> Result<User, ApiError> {
         let check = |group: &str, resource: &str, namespace: &str, name: &str, subresource: &str| {
-            let action =
-                Action::Resource(ResourceAction { verb: "impersonate", group, resource, subresource, namespace, name });
-            if self.authorizer.allows(user, &action) {
+            let action = Action::Resource(ResourceAction {
+                verb: "impersonate",
+                group,
+                resource,
+                subresource,
+                namespace,
+                name,
+                ..ResourceAction::default()
+            });
+            let decision = self.authorizer.decide_now(user, &action);
+            if decision.is_allowed() {
                 return Ok(());
             }
-            Err(ApiError::forbidden(&Subject { group, resource, name }, &refusal(user, &action)))
+            let why = refusal(user, &action, decision.reason());
+            Err(ApiError::forbidden(&Subject { group, resource, name }, &why))
         };
         match other.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
             Some((namespace, name)) => check("", "serviceaccounts", namespace, name, "")?,

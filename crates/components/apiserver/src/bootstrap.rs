@@ -2,17 +2,21 @@
 
 use std::net::Ipv4Addr;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::admission::Remarks;
 use crate::core::Core;
 use crate::identity::{MASTERS, User};
-use crate::rbac::bootstrap_objects;
+use crate::rbac::{BootstrapObject, Replace, bootstrap_objects, reconcile};
 use crate::status::ApiError;
-use crate::write::{Target, UpdateKind};
+use crate::write::{DeleteOptions, Target, UpdateKind};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Roles and bindings that are written at the same time, so that they share an fsync.
+const POLICY_WRITES_MAX: usize = 64;
 
 /// Where clients in the cluster reach this API server.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +36,8 @@ impl Core {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             self.make(&user, ("", "namespaces"), "", namespace).await?;
         }
-        for (resource, object) in bootstrap_objects() {
-            self.make(&user, ("rbac.authorization.k8s.io", resource), "", object).await?;
-        }
+        let policy = bootstrap_objects().into_iter().map(|object| self.keep_policy(&user, object));
+        futures::stream::iter(policy).buffer_unordered(POLICY_WRITES_MAX).try_collect::<()>().await?;
         for (name, value, description) in [
             (
                 "system-cluster-critical",
@@ -110,6 +113,33 @@ impl Core {
         match self.create(&target, object).await {
             Err(error) if error.code == StatusCode::CONFLICT => Ok(()),
             other => other.map(drop),
+        }
+    }
+
+    /// Creates a bootstrap role or binding, or gives the one that is there what it lacks.
+    async fn keep_policy(&self, user: &User, wanted: BootstrapObject) -> Result<(), ApiError> {
+        const GROUP: &str = "rbac.authorization.k8s.io";
+        let BootstrapObject { resource, namespace, object } = wanted;
+        let served = self.registry.stored(GROUP, resource).ok_or_else(ApiError::no_route)?;
+        let remarks = Remarks::default();
+        let target = Target::internal(&served, namespace, user, &remarks);
+        let name = crate::object::text(&object, "name").to_owned();
+        let Some(stored) = self.memory().get(&target.key_of(&name)) else {
+            return self.make(user, (GROUP, resource), namespace, object).await;
+        };
+        match reconcile(&crate::write::parse(&stored)?, &object) {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => {
+                let mut change = |old: &Value| match reconcile(old, &object) {
+                    Ok(Some(new)) => Ok(new),
+                    _ => Ok(old.clone()),
+                };
+                self.update(&target, &name, UpdateKind::Object, &mut change).await.map(drop)
+            }
+            Err(Replace) => {
+                self.delete(&target, &name, &DeleteOptions::default()).await?;
+                self.make(user, (GROUP, resource), namespace, object).await
+            }
         }
     }
 

@@ -9,9 +9,9 @@ use minato_pki::SigningKey;
 use minato_scope::Scope;
 use minato_store::Backend;
 
+use crate::authorize::Authorizer;
 use crate::openapi::Documents;
 use crate::proxy::Proxy;
-use crate::rbac::Authorizer;
 use crate::registry::{Registry, Resource};
 use crate::reserve::{Reserve, ServiceRanges, Services};
 use crate::tunnel::Tunnel;

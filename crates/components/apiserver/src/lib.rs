@@ -14,6 +14,7 @@
 
 mod admission;
 mod authenticate;
+mod authorize;
 mod body;
 mod bootstrap;
 mod call;

@@ -4,6 +4,7 @@
 //! four kinds has changed, so that a decision is a walk over the few rules that name the user.
 
 mod bootstrap;
+mod escalation;
 mod index;
 
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use std::sync::Arc;
 use minato_mvcc::{Memory, Revision};
 use parking_lot::RwLock;
 
-pub(crate) use bootstrap::bootstrap_objects;
-pub(crate) use index::{Index, Rule};
+pub(crate) use bootstrap::{BootstrapObject, Replace, bootstrap_objects, reconcile};
+pub(crate) use escalation::check_grant;
+pub(crate) use index::{Index, Rule, everything};
 
-use crate::identity::{MASTERS, User};
+use crate::authorize::{Action, Decision};
+use crate::identity::User;
 
 /// Storage names of the kinds that decide.
 const ROLES: &str = "rbac.authorization.k8s.io/roles";
@@ -22,52 +25,25 @@ const CLUSTER_ROLES: &str = "rbac.authorization.k8s.io/clusterroles";
 const ROLE_BINDINGS: &str = "rbac.authorization.k8s.io/rolebindings";
 const CLUSTER_ROLE_BINDINGS: &str = "rbac.authorization.k8s.io/clusterrolebindings";
 
-/// What somebody wants to do.
-#[derive(Clone, Debug)]
-pub(crate) enum Action<'a> {
-    /// Something with a resource.
-    Resource(ResourceAction<'a>),
-    /// A verb on another path.
-    Path { verb: &'a str, path: &'a str },
-}
-
-/// A verb on a resource.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct ResourceAction<'a> {
-    pub(crate) verb: &'a str,
-    pub(crate) group: &'a str,
-    pub(crate) resource: &'a str,
-    /// Empty where there is none.
-    pub(crate) subresource: &'a str,
-    /// Empty at cluster scope or over all namespaces.
-    pub(crate) namespace: &'a str,
-    /// Empty for lists and creations.
-    pub(crate) name: &'a str,
-}
-
 /// Decides by the roles and bindings in memory.
-pub(crate) struct Authorizer {
+pub(crate) struct Rbac {
     memory: Memory,
     compiled: RwLock<Option<(Revision, Arc<Index>)>>,
 }
 
-impl Authorizer {
+impl Rbac {
     pub(crate) fn new(memory: Memory) -> Self {
         Self { memory, compiled: RwLock::new(None) }
     }
 
-    /// Whether `user` may do `action`.
-    pub(crate) fn allows(&self, user: &User, action: &Action<'_>) -> bool {
-        user.in_group(MASTERS) || self.index().allows(user, action)
+    /// Whether a role that is bound to `user` allows `action`.
+    pub(crate) fn decide(&self, user: &User, action: &Action<'_>) -> Decision {
+        self.index().decide(user, action)
     }
 
-    /// The rules that `user` has in `namespace`, for a rules review.
+    /// The rules that `user` has in `namespace`.
     pub(crate) fn rules(&self, user: &User, namespace: &str) -> Vec<Rule> {
-        let mut rules = self.index().rules(user, namespace);
-        if user.in_group(MASTERS) {
-            rules.extend(index::everything());
-        }
-        rules
+        self.index().rules(user, namespace)
     }
 
     fn index(&self) -> Arc<Index> {
@@ -88,28 +64,5 @@ impl Authorizer {
         ));
         *self.compiled.write() = Some((changed, Arc::clone(&index)));
         index
-    }
-}
-
-/// What a refused user reads.
-pub(crate) fn refusal(user: &User, action: &Action<'_>) -> String {
-    match action {
-        Action::Path { verb, path } => format!("User {:?} cannot {verb} path {path:?}", user.name),
-        Action::Resource(action) => {
-            let resource = if action.subresource.is_empty() {
-                action.resource.to_owned()
-            } else {
-                format!("{}/{}", action.resource, action.subresource)
-            };
-            let place = if action.namespace.is_empty() {
-                "at the cluster scope".to_owned()
-            } else {
-                format!("in the namespace {:?}", action.namespace)
-            };
-            format!(
-                "User {:?} cannot {} resource {resource:?} in API group {:?} {place}",
-                user.name, action.verb, action.group
-            )
-        }
     }
 }

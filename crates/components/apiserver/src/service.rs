@@ -14,11 +14,11 @@ use minato_kinds::Subresource;
 use tower::Service;
 
 use crate::admission::Remarks;
+use crate::authorize::{Action, ResourceAction, Selector, Selectors, refusal};
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::{Call, is_connect, warn};
 use crate::core::Core;
 use crate::identity::User;
-use crate::rbac::{Action, ResourceAction, refusal};
 use crate::route::{Query, ResourceRoute, Route};
 use crate::status::{ApiError, Subject};
 use crate::{discovery, health, negotiate, openapi};
@@ -76,8 +76,9 @@ async fn respond(core: Arc<Core>, request: Request<RequestBody>) -> Result<Respo
         Route::Path(path) => {
             let verb = request.method().as_str().to_ascii_lowercase();
             let action = Action::Path { verb: &verb, path: &path };
-            if !core.authorizer.allows(&user, &action) {
-                return Err(ApiError::forbidden_path(&refusal(&user, &action)));
+            let decision = core.authorizer.decide(&user, &action).await;
+            if !decision.is_allowed() {
+                return Err(ApiError::forbidden_path(&refusal(&user, &action, decision.reason())));
             }
             by_path(&core, &path, &query, &request)
         }
@@ -135,14 +136,23 @@ async fn by_resource(
     let action = Action::Resource(ResourceAction {
         verb,
         group: &route.group,
+        version: &route.version,
         resource: &route.resource,
         subresource,
         namespace: &namespace,
         name: &name,
+        selectors: match verb {
+            "list" | "watch" | "deletecollection" => Selectors {
+                field: Selector::raw(query.get("fieldSelector")),
+                label: Selector::raw(query.get("labelSelector")),
+            },
+            _ => Selectors::default(),
+        },
     });
-    if !core.authorizer.allows(&user, &action) {
+    let decision = core.authorizer.decide(&user, &action).await;
+    if !decision.is_allowed() {
         let subject = Subject { group: &route.group, resource: &route.resource, name: &name };
-        return Err(ApiError::forbidden(&subject, &refusal(&user, &action)));
+        return Err(ApiError::forbidden(&subject, &refusal(&user, &action, decision.reason())));
     }
     let resource = resource.ok_or_else(ApiError::no_route)?;
     if resource.declaration.namespaced {

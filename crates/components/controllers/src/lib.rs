@@ -4,6 +4,7 @@
 //!
 //! | controller | keeps |
 //! |---|---|
+//! | [`cluster_role`] | the rules of aggregated ClusterRoles |
 //! | [`deployment`] | ReplicaSets of a Deployment's revisions |
 //! | [`replica_set`] | pods of ReplicaSets and ReplicationControllers |
 //! | [`endpoints`] | EndpointSlices and Endpoints of Services |
@@ -19,6 +20,7 @@
 //! made from a state older than the controller's last action.
 
 mod batch;
+mod cluster_role;
 mod deployment;
 mod discovery;
 mod endpoints;
@@ -94,6 +96,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
         scope: scope.clone(),
         workers: config.workers.max(1),
     };
+    cluster_role::start(&context);
     deployment::start(&context);
     endpoints::start(&context);
     node_ipam::start(&context, ranges);

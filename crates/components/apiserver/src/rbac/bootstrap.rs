@@ -1,252 +1,258 @@
-//! The roles and bindings that every cluster has from its first start (upstream's bootstrap policy).
+//! The roles and bindings that every cluster has (upstream's bootstrap policy), and how they are kept.
 //!
-//! They are made when absent and never overwritten: an administrator's change stays.
+//! At each start what is absent is made, and what lacks rules, subjects, labels or annotations gets them; what an
+//! administrator added stays. An object annotated `rbac.authorization.kubernetes.io/autoupdate: "false"` is left alone.
 
-use serde_json::{Value, json};
+mod controllers;
+mod policy;
+
+use serde_json::{Map, Value, json};
 
 use super::Rule;
+use super::escalation::{compact, uncovered};
 
-const READ: &[&str] = &["get", "list", "watch"];
-const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
-const READ_WRITE: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const GROUP: &str = "rbac.authorization.k8s.io";
+const API_VERSION: &str = "rbac.authorization.k8s.io/v1";
+const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
-/// `(kind, object)` of every bootstrap role and binding.
-pub(crate) fn bootstrap_objects() -> Vec<(&'static str, Value)> {
-    let mut objects = Vec::new();
-    let health = || paths(&["get"], &["/healthz", "/livez", "/readyz", "/version", "/version/"]);
-    let discovery = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz"];
-    let discovery: Vec<&str> = discovery.into_iter().chain(["/version", "/version/"]).collect();
-    let masters = [("Group", "system:masters")];
-    let authenticated = [("Group", "system:authenticated")];
-    let everybody = [("Group", "system:authenticated"), ("Group", "system:unauthenticated")];
+/// A line of the table of roles.
+struct Role {
+    name: &'static str,
+    rules: &'static [&'static str],
+    /// A label that is `"true"`.
+    label: Option<&'static str>,
+    /// The label of the roles whose rules this one collects.
+    aggregates: Option<&'static str>,
+}
 
-    let everything = super::index::everything().to_vec();
-    objects.extend(bound("cluster-admin", everything.clone(), &masters));
-    objects.extend(bound("system:discovery", vec![paths(&["get"], &discovery)], &authenticated));
-    objects.extend(bound("system:public-info-viewer", vec![health()], &everybody));
-    objects.extend(bound("system:basic-user", basic_user(), &authenticated));
-    objects.extend(bound("system:node", node(), &[("Group", "system:nodes")]));
-    objects.extend(bound("system:kube-scheduler", scheduler(), &[("User", "system:kube-scheduler")]));
-    objects.extend(bound("system:kube-dns", dns(), &[("User", "system:kube-dns")]));
-    objects.extend(bound("system:node-proxier", proxier(), &[("User", "system:kube-proxy")]));
-    // The garbage collector and the namespace controller delete objects of any kind.
-    objects.extend(bound("system:kube-controller-manager", everything, &[("User", "system:kube-controller-manager")]));
-    let issuer = vec![paths(&["get"], &["/.well-known/openid-configuration", "/openid/v1/jwks"])];
-    objects.extend(bound("system:service-account-issuer-discovery", issuer, &[("Group", "system:serviceaccounts")]));
-    objects.push(role(
-        "system:monitoring",
-        vec![paths(
-            &["get"],
-            &["/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*"],
-        )],
-    ));
-    objects.extend([role("admin", admin()), role("edit", edit()), role("view", view())]);
+/// A line of the table of bindings.
+struct Binding {
+    name: &'static str,
+    role: &'static str,
+    subjects: &'static [&'static str],
+}
+
+impl Binding {
+    /// A binding with the name of its role.
+    const fn same(name: &'static str, subjects: &'static [&'static str]) -> Self {
+        Self { name, role: name, subjects }
+    }
+}
+
+/// An object that every cluster has.
+pub(crate) struct BootstrapObject {
+    /// The plural name, such as `clusterroles`.
+    pub(crate) resource: &'static str,
+    /// Empty for objects of the cluster.
+    pub(crate) namespace: &'static str,
+    pub(crate) object: Value,
+}
+
+/// Every bootstrap role and binding, roles before bindings.
+pub(crate) fn bootstrap_objects() -> Vec<BootstrapObject> {
+    let object = |resource, namespace, object| BootstrapObject { resource, namespace, object };
+    let mut objects: Vec<_> = policy::CLUSTER_ROLES
+        .iter()
+        .map(|role| object("clusterroles", "", role_object("ClusterRole", "", role)))
+        .collect();
+    for (name, rules) in controllers::CONTROLLERS {
+        let name = format!("system:controller:{name}");
+        let rules: Vec<Rule> = rules.iter().map(|rule| parse(rule)).collect();
+        let mut role = envelope("ClusterRole", "", &name);
+        role["rules"] = json!(rules);
+        objects.push(object("clusterroles", "", role));
+    }
+    objects.extend(
+        policy::ROLES.iter().map(|(namespace, role)| object("roles", namespace, role_object("Role", namespace, role))),
+    );
+    objects.extend(policy::CLUSTER_ROLE_BINDINGS.iter().map(|binding| {
+        let subjects = binding.subjects.iter().map(|subject| parse_subject(subject)).collect();
+        object("clusterrolebindings", "", binding_object("", binding.name, binding.role, subjects))
+    }));
+    for (name, _) in controllers::CONTROLLERS {
+        let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": "kube-system"});
+        let name = format!("system:controller:{name}");
+        objects.push(object("clusterrolebindings", "", binding_object("", &name, &name, vec![subject])));
+    }
+    objects.extend(policy::ROLE_BINDINGS.iter().map(|(namespace, binding)| {
+        let subjects = binding.subjects.iter().map(|subject| parse_subject(subject)).collect();
+        object("rolebindings", namespace, binding_object(namespace, binding.name, binding.role, subjects))
+    }));
     objects
 }
 
-fn strings(list: &[&str]) -> Vec<String> {
-    list.iter().map(|item| (*item).to_owned()).collect()
+/// What `stored` must become so that it grants at least what `wanted` does; `None` where it need not change or may not.
+/// A binding to another role cannot be changed into one to this: the caller replaces it when [`Err`] says so.
+pub(crate) fn reconcile(stored: &Value, wanted: &Value) -> Result<Option<Value>, Replace> {
+    if stored["metadata"]["annotations"][AUTO_UPDATE] == "false" {
+        return Ok(None);
+    }
+    if stored["roleRef"] != wanted["roleRef"] {
+        return Err(Replace);
+    }
+    let mut new = stored.clone();
+    for field in ["labels", "annotations"] {
+        let Some(wanted) = wanted["metadata"][field].as_object() else { continue };
+        let have = &mut new["metadata"][field];
+        if have.is_null() {
+            *have = Value::Object(Map::new());
+        }
+        let Value::Object(have) = have else { continue };
+        for (key, value) in wanted {
+            have.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    let rules = |role: &Value| serde_json::from_value::<Vec<Rule>>(role["rules"].clone()).unwrap_or_default();
+    if wanted["aggregationRule"].is_null() {
+        let missing = compact(uncovered(&rules(stored), &rules(wanted)));
+        extend(&mut new, "rules", missing.iter().map(|rule| json!(rule)));
+    } else if new["aggregationRule"].is_null() {
+        new["aggregationRule"] = wanted["aggregationRule"].clone();
+    } else {
+        extend_missing(&mut new["aggregationRule"], "clusterRoleSelectors", &wanted["aggregationRule"]);
+    }
+    extend_missing(&mut new, "subjects", wanted);
+    Ok((new != *stored).then_some(new))
 }
 
-fn rule(verbs: &[&str], groups: &[&str], resources: &[&str]) -> Rule {
-    Rule { verbs: strings(verbs), api_groups: strings(groups), resources: strings(resources), ..Rule::default() }
+/// The stored binding is to another role and must be made anew.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Replace;
+
+fn extend_missing(new: &mut Value, field: &str, wanted: &Value) {
+    let have = new[field].as_array().cloned().unwrap_or_default();
+    let wanted = wanted[field].as_array().cloned().unwrap_or_default();
+    extend(new, field, wanted.into_iter().filter(|item| !have.contains(item)));
 }
 
-fn paths(verbs: &[&str], urls: &[&str]) -> Rule {
-    Rule { verbs: strings(verbs), non_resource_urls: strings(urls), ..Rule::default() }
+fn extend(new: &mut Value, field: &str, items: impl Iterator<Item = Value>) {
+    let mut items = items.peekable();
+    if items.peek().is_none() {
+        return;
+    }
+    match &mut new[field] {
+        Value::Array(have) => have.extend(items),
+        other => *other = Value::Array(items.collect()),
+    }
 }
 
-fn metadata(name: &str) -> Value {
-    json!({
+fn envelope(kind: &str, namespace: &str, name: &str) -> Value {
+    let mut metadata = json!({
         "name": name,
         "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
-        "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-    })
-}
-
-fn role(name: &str, rules: Vec<Rule>) -> (&'static str, Value) {
-    let object = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-        "metadata": metadata(name), "rules": rules,
+        "annotations": {AUTO_UPDATE: "true"},
     });
-    ("clusterroles", object)
+    if !namespace.is_empty() {
+        metadata["namespace"] = namespace.into();
+    }
+    json!({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata})
 }
 
-fn bound(name: &str, rules: Vec<Rule>, subjects: &[(&str, &str)]) -> [(&'static str, Value); 2] {
-    let subjects: Vec<Value> =
-        subjects.iter().map(|(kind, name)| json!({"kind": kind, "apiGroup": GROUP, "name": name})).collect();
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": metadata(name),
-        "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": name}, "subjects": subjects,
-    });
-    [role(name, rules), ("clusterrolebindings", binding)]
+fn role_object(kind: &str, namespace: &str, role: &Role) -> Value {
+    let mut object = envelope(kind, namespace, role.name);
+    if let Some(label) = role.label {
+        object["metadata"]["labels"][label] = "true".into();
+    }
+    if let Some(label) = role.aggregates {
+        object["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {label: "true"}}]});
+    } else {
+        object["rules"] = json!(role.rules.iter().map(|rule| parse(rule)).collect::<Vec<Rule>>());
+    }
+    object
 }
 
-fn basic_user() -> Vec<Rule> {
-    vec![
-        rule(&["create"], &["authorization.k8s.io"], &["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
-        rule(&["create"], &["authentication.k8s.io"], &["selfsubjectreviews"]),
-    ]
+fn binding_object(namespace: &str, name: &str, role: &str, subjects: Vec<Value>) -> Value {
+    let (kind, role_kind) =
+        if namespace.is_empty() { ("ClusterRoleBinding", "ClusterRole") } else { ("RoleBinding", "Role") };
+    let mut object = envelope(kind, namespace, name);
+    object["roleRef"] = json!({"apiGroup": GROUP, "kind": role_kind, "name": role});
+    object["subjects"] = subjects.into();
+    object
 }
 
-fn node() -> Vec<Rule> {
-    vec![
-        rule(&["create"], &["authentication.k8s.io"], &["tokenreviews"]),
-        rule(&["create"], &["authorization.k8s.io"], &["localsubjectaccessreviews", "subjectaccessreviews"]),
-        rule(READ, &[""], &["services", "configmaps", "secrets", "persistentvolumeclaims", "persistentvolumes"]),
-        rule(&["create", "get", "list", "watch", "patch", "update"], &[""], &["nodes"]),
-        rule(&["patch", "update"], &[""], &["nodes/status"]),
-        rule(&["create", "patch", "update"], &["", "events.k8s.io"], &["events"]),
-        rule(&["create", "delete", "get", "list", "watch"], &[""], &["pods"]),
-        rule(&["patch", "update"], &[""], &["pods/status"]),
-        rule(&["create"], &[""], &["pods/eviction", "serviceaccounts/token"]),
-        rule(&["get"], &[""], &["endpoints"]),
-        rule(&["create", "delete", "get", "patch", "update"], &["coordination.k8s.io"], &["leases"]),
-        rule(READ, &["node.k8s.io"], &["runtimeclasses"]),
-        rule(READ, &["storage.k8s.io"], &["volumeattachments", "csidrivers"]),
-        rule(READ_WRITE, &["storage.k8s.io"], &["csinodes"]),
-        rule(READ_WRITE, &["certificates.k8s.io"], &["certificatesigningrequests"]),
-        rule(READ, &["resource.k8s.io"], &["resourceclaims"]),
-    ]
+fn parse_subject(text: &str) -> Value {
+    let (kind, name) = text.split_once(':').unwrap_or(("User", text));
+    match name.split_once('/') {
+        Some((namespace, name)) if kind == "ServiceAccount" => {
+            json!({"kind": kind, "name": name, "namespace": namespace})
+        }
+        _ => json!({"kind": kind, "apiGroup": GROUP, "name": name}),
+    }
 }
 
-fn scheduler() -> Vec<Rule> {
-    vec![
-        rule(&["create", "patch", "update"], &["", "events.k8s.io"], &["events"]),
-        rule(&["create", "get", "list", "patch", "update", "watch"], &["coordination.k8s.io"], &["leases"]),
-        rule(READ, &[""], &["nodes", "namespaces", "services", "replicationcontrollers"]),
-        rule(&["delete", "get", "list", "watch"], &[""], &["pods"]),
-        rule(&["create"], &[""], &["bindings", "pods/binding"]),
-        rule(&["patch", "update"], &[""], &["pods/status"]),
-        rule(READ, &["apps"], &["replicasets", "statefulsets"]),
-        rule(READ, &["policy"], &["poddisruptionbudgets"]),
-        rule(READ, &[""], &["persistentvolumeclaims", "persistentvolumes"]),
-        rule(
-            READ,
-            &["storage.k8s.io"],
-            &["csinodes", "csidrivers", "csistoragecapacities", "storageclasses", "volumeattachments"],
-        ),
-    ]
+/// One rule in the notation of [`policy`].
+fn parse(text: &str) -> Rule {
+    let mut words = text.split(' ');
+    let mut list = || -> Vec<String> {
+        let items = words.next().unwrap_or_default().split(',').filter(|item| !item.is_empty());
+        items.map(|item| if item == "-" { String::new() } else { item.to_owned() }).collect()
+    };
+    let (verbs, second, resources, resource_names) = (list(), list(), list(), list());
+    let verbs = match verbs.first().map(String::as_str) {
+        Some("read") => ["get", "list", "watch"].map(str::to_owned).to_vec(),
+        Some("write") => ["create", "delete", "deletecollection", "patch", "update"].map(str::to_owned).to_vec(),
+        Some("all") => ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+            .map(str::to_owned)
+            .to_vec(),
+        _ => verbs,
+    };
+    if resources.is_empty() {
+        Rule { verbs, non_resource_urls: second, ..Rule::default() }
+    } else {
+        Rule { verbs, api_groups: second, resources, resource_names, ..Rule::default() }
+    }
 }
 
-fn proxier() -> Vec<Rule> {
-    vec![
-        rule(&["list", "watch"], &[""], &["services", "endpoints", "pods"]),
-        rule(READ, &[""], &["nodes"]),
-        rule(&["create", "patch", "update"], &["", "events.k8s.io"], &["events"]),
-        rule(&["list", "watch"], &["discovery.k8s.io"], &["endpointslices"]),
-    ]
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
 
-fn dns() -> Vec<Rule> {
-    vec![
-        rule(READ, &[""], &["services", "endpoints", "pods", "namespaces"]),
-        rule(READ, &["discovery.k8s.io"], &["endpointslices"]),
-        rule(&["create", "patch", "update", "delete"], &[""], &["services"]),
-        rule(&["create", "patch", "update", "delete"], &["discovery.k8s.io"], &["endpointslices"]),
-    ]
-}
+    use super::*;
 
-/// Namespaced resources that users of `edit` write, by group.
-const EDITED: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "configmaps",
-            "endpoints",
-            "persistentvolumeclaims",
-            "pods",
-            "replicationcontrollers",
-            "replicationcontrollers/scale",
-            "services",
-        ],
-    ),
-    (
-        "apps",
-        &[
-            "daemonsets",
-            "deployments",
-            "deployments/scale",
-            "replicasets",
-            "replicasets/scale",
-            "statefulsets",
-            "statefulsets/scale",
-        ],
-    ),
-    ("autoscaling", &["horizontalpodautoscalers"]),
-    ("batch", &["cronjobs", "jobs"]),
-    ("discovery.k8s.io", &["endpointslices"]),
-    ("networking.k8s.io", &["ingresses", "networkpolicies"]),
-    ("policy", &["poddisruptionbudgets"]),
-];
+    #[test]
+    fn the_tables_are_well_formed() {
+        let mut seen = HashSet::new();
+        for BootstrapObject { resource, namespace, object } in bootstrap_objects() {
+            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+            assert!(seen.insert((resource, namespace, name.clone())), "{resource} {name} twice");
+            for rule in object["rules"].as_array().into_iter().flatten() {
+                let rule: Rule = serde_json::from_value(rule.clone()).unwrap();
+                assert!(!rule.verbs.is_empty(), "{name}: {rule:?}");
+                assert!(rule.resources.is_empty() != rule.non_resource_urls.is_empty(), "{name}: {rule:?}");
+                assert!(rule.non_resource_urls.iter().all(|url| url.starts_with(['/', '*'])), "{name}: {rule:?}");
+                assert!(rule.verbs.is_sorted(), "{name}: {rule:?}");
+            }
+            if let Some(role) = object["roleRef"]["name"].as_str() {
+                let roles = if namespace.is_empty() { "clusterroles" } else { "roles" };
+                assert!(seen.contains(&(roles, namespace, role.to_owned())), "{name}: no {role}");
+            }
+        }
+    }
 
-fn view() -> Vec<Rule> {
-    let mut rules: Vec<Rule> = EDITED.iter().map(|(group, resources)| rule(READ, &[group], resources)).collect();
-    rules.extend([
-        rule(
-            READ,
-            &[""],
-            &[
-                "bindings",
-                "events",
-                "limitranges",
-                "namespaces",
-                "namespaces/status",
-                "persistentvolumeclaims/status",
-                "pods/log",
-                "pods/status",
-                "replicationcontrollers/status",
-                "resourcequotas",
-                "resourcequotas/status",
-                "serviceaccounts",
-                "services/status",
-            ],
-        ),
-        rule(
-            READ,
-            &["apps"],
-            &[
-                "controllerrevisions",
-                "daemonsets/status",
-                "deployments/status",
-                "replicasets/status",
-                "statefulsets/status",
-            ],
-        ),
-        rule(READ, &["autoscaling"], &["horizontalpodautoscalers/status"]),
-        rule(READ, &["batch"], &["cronjobs/status", "jobs/status"]),
-        rule(READ, &["networking.k8s.io"], &["ingresses/status"]),
-        rule(READ, &["policy"], &["poddisruptionbudgets/status"]),
-    ]);
-    rules
-}
+    #[test]
+    fn what_is_missing_is_added_and_what_was_added_stays() {
+        let role = |rules: Value| {
+            let mut role = envelope("ClusterRole", "", "r");
+            role["rules"] = rules;
+            role
+        };
+        let pods = |verbs: &[&str]| json!({"verbs": verbs, "apiGroups": [""], "resources": ["pods"]});
+        let wanted = role(json!([pods(&["get", "list"])]));
+        assert_eq!(reconcile(&wanted, &wanted), Ok(None));
+        assert_eq!(reconcile(&role(json!([pods(&["*"])])), &wanted), Ok(None));
+        let less = role(json!([pods(&["get"]), pods(&["delete"])]));
+        let fixed = reconcile(&less, &wanted).unwrap().unwrap();
+        assert_eq!(fixed["rules"], json!([pods(&["get"]), pods(&["delete"]), pods(&["list"])]));
+        let mut protected = less;
+        protected["metadata"]["annotations"][AUTO_UPDATE] = "false".into();
+        assert_eq!(reconcile(&protected, &wanted), Ok(None));
 
-fn edit() -> Vec<Rule> {
-    let mut rules = view();
-    rules.extend(EDITED.iter().map(|(group, resources)| rule(WRITE, &[group], resources)));
-    rules.extend([
-        rule(READ, &[""], &["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"]),
-        rule(READ, &[""], &["secrets"]),
-        rule(WRITE, &[""], &["secrets", "serviceaccounts"]),
-        rule(&["impersonate"], &[""], &["serviceaccounts"]),
-        rule(WRITE, &[""], &["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"]),
-        rule(&["create"], &[""], &["pods/eviction", "serviceaccounts/token"]),
-        rule(&["create", "delete", "deletecollection", "patch", "update"], &[""], &["events"]),
-        rule(
-            &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
-            &["coordination.k8s.io"],
-            &["leases"],
-        ),
-    ]);
-    rules
-}
-
-fn admin() -> Vec<Rule> {
-    let mut rules = edit();
-    rules.extend([
-        rule(&["create"], &["authorization.k8s.io"], &["localsubjectaccessreviews"]),
-        rule(READ_WRITE, &[GROUP], &["rolebindings", "roles"]),
-    ]);
-    rules
+        let binding = |role: &str, subjects: &[&str]| {
+            binding_object("", "b", role, subjects.iter().map(|subject| parse_subject(subject)).collect())
+        };
+        let wanted = binding("r", &["User:a"]);
+        let fixed = reconcile(&binding("r", &["User:b"]), &wanted).unwrap().unwrap();
+        assert_eq!(fixed["subjects"], binding("r", &["User:b", "User:a"])["subjects"]);
+        assert_eq!(reconcile(&binding("other", &["User:a"]), &wanted), Err(Replace));
+    }
 }

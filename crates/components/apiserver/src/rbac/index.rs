@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, ResourceAction};
+use crate::authorize::{Action, Decision, Reason, ResourceAction};
 use crate::identity::User;
 
 /// A `PolicyRule`.
@@ -29,6 +29,8 @@ pub(crate) struct Rule {
 struct Grant {
     namespace: Option<String>,
     rules: Arc<Vec<Rule>>,
+    /// Which binding this comes from; where its role does not exist, what is missing.
+    reason: Result<Reason, Reason>,
 }
 
 /// From subject to grants.
@@ -94,40 +96,51 @@ impl Index {
         };
         let (roles, cluster_roles) = (rules(roles), rules(cluster_roles));
         let mut index = Self::default();
-        for bytes in cluster_role_bindings {
-            let Some(binding) = read::<Binding>(bytes) else { continue };
-            if let Some(rules) = cluster_roles.get(&(String::new(), binding.role_ref.name.clone())) {
-                index.grant(&binding, &Grant { namespace: None, rules: Arc::clone(rules) });
-            }
+        let bindings = |objects: &[Bytes]| objects.iter().filter_map(read::<Binding>).collect::<Vec<_>>();
+        for binding in bindings(cluster_role_bindings) {
+            let rules = cluster_roles.get(&(String::new(), binding.role_ref.name.clone()));
+            index.grant(&binding, None, rules);
         }
-        for bytes in role_bindings {
-            let Some(binding) = read::<Binding>(bytes) else { continue };
+        for binding in bindings(role_bindings) {
             let namespace = binding.metadata.namespace.clone();
             let rules = match binding.role_ref.kind.as_str() {
                 "ClusterRole" => cluster_roles.get(&(String::new(), binding.role_ref.name.clone())),
                 _ => roles.get(&(namespace.clone(), binding.role_ref.name.clone())),
             };
-            if let Some(rules) = rules {
-                index.grant(&binding, &Grant { namespace: Some(namespace), rules: Arc::clone(rules) });
-            }
+            index.grant(&binding, Some(namespace), rules);
         }
         index
     }
 
-    fn grant(&mut self, binding: &Binding, grant: &Grant) {
+    fn grant(&mut self, binding: &Binding, namespace: Option<String>, rules: Option<&Arc<Vec<Rule>>>) {
+        let RoleRef { kind, name } = &binding.role_ref;
+        let source = match &namespace {
+            None => format!("ClusterRoleBinding {:?}", binding.metadata.name),
+            Some(namespace) => format!("RoleBinding {:?}", format!("{}/{namespace}", binding.metadata.name)),
+        };
         for subject in binding.subjects.iter().flatten() {
-            let grants = match subject.kind.as_str() {
-                "Group" => self.groups.entry(subject.name.clone()),
+            let (grants, who) = match subject.kind.as_str() {
+                "Group" => (self.groups.entry(subject.name.clone()), format!("Group {:?}", subject.name)),
                 "ServiceAccount" => {
-                    let namespace = match subject.namespace.as_str() {
+                    let home = match subject.namespace.as_str() {
                         "" => &binding.metadata.namespace,
                         given => given,
                     };
-                    self.users.entry(format!("system:serviceaccount:{namespace}:{}", subject.name))
+                    let user = format!("system:serviceaccount:{home}:{}", subject.name);
+                    let who = format!("ServiceAccount {:?}", format!("{}/{home}", subject.name));
+                    (self.users.entry(user), who)
                 }
-                _ => self.users.entry(subject.name.clone()),
+                _ => (self.users.entry(subject.name.clone()), format!("User {:?}", subject.name)),
             };
-            grants.or_default().push(grant.clone());
+            let reason = match rules {
+                Some(_) => Ok(format!("RBAC: allowed by {source} of {kind} {name:?} to {who}").into()),
+                None => {
+                    let resource = format!("{}.rbac.authorization.k8s.io", kind.to_ascii_lowercase());
+                    Err(format!("{resource} {name:?} not found").into())
+                }
+            };
+            let rules = rules.map(Arc::clone).unwrap_or_default();
+            grants.or_default().push(Grant { namespace: namespace.clone(), rules, reason });
         }
     }
 
@@ -136,20 +149,39 @@ impl Index {
         self.users.get(&user.name).into_iter().chain(of_groups).flatten()
     }
 
-    pub(crate) fn allows(&self, user: &User, action: &Action<'_>) -> bool {
-        self.grants(user).any(|grant| match action {
+    pub(crate) fn decide(&self, user: &User, action: &Action<'_>) -> Decision {
+        let found = self.grants(user).find(|grant| match action {
             Action::Resource(action) => {
-                grant.namespace.as_deref().is_none_or(|namespace| namespace == action.namespace)
-                    && grant.rules.iter().any(|rule| rule.allows_resource(action))
+                grant.reaches(action.namespace) && grant.rules.iter().any(|rule| rule.allows_resource(action))
             }
             Action::Path { verb, path } => {
                 grant.namespace.is_none() && grant.rules.iter().any(|rule| rule.allows_path(verb, path))
             }
-        })
+        });
+        match found {
+            Some(grant) => Decision::Allow(grant.reason.as_ref().ok().map(Arc::clone)),
+            None => Decision::NoOpinion(self.missing(user, action)),
+        }
+    }
+
+    /// Roles that are bound to `user` and do not exist.
+    fn missing(&self, user: &User, action: &Action<'_>) -> Option<Reason> {
+        let counts = |grant: &&Grant| match action {
+            Action::Resource(action) => grant.reaches(action.namespace),
+            Action::Path { .. } => grant.namespace.is_none(),
+        };
+        let mut missing: Vec<&str> =
+            self.grants(user).filter(counts).filter_map(|grant| Some(&**grant.reason.as_ref().err()?)).collect();
+        missing.dedup();
+        match missing.as_slice() {
+            [] => None,
+            [one] => Some(format!("RBAC: {one}").into()),
+            many => Some(format!("RBAC: [{}]", many.join(", ")).into()),
+        }
     }
 
     pub(crate) fn rules(&self, user: &User, namespace: &str) -> Vec<Rule> {
-        let here = |grant: &&Grant| grant.namespace.as_deref().is_none_or(|granted| granted == namespace);
+        let here = |grant: &&Grant| grant.reaches(namespace);
         let mut rules: Vec<Rule> = Vec::new();
         for rule in self.grants(user).filter(here).flat_map(|grant| grant.rules.iter()) {
             if !rules.contains(rule) {
@@ -160,8 +192,14 @@ impl Index {
     }
 }
 
+impl Grant {
+    fn reaches(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|granted| granted == namespace)
+    }
+}
+
 /// The rules that allow all verbs on all resources and paths.
-pub(super) fn everything() -> [Rule; 2] {
+pub(crate) fn everything() -> [Rule; 2] {
     let all = || vec!["*".to_owned()];
     [
         Rule { verbs: all(), api_groups: all(), resources: all(), ..Rule::default() },
@@ -211,23 +249,27 @@ mod tests {
 
     use super::*;
 
-    fn bytes(value: serde_json::Value) -> Vec<Bytes> {
-        vec![Bytes::from(value.to_string())]
+    fn bytes(values: impl IntoIterator<Item = serde_json::Value>) -> Vec<Bytes> {
+        values.into_iter().map(|value| Bytes::from(value.to_string())).collect()
     }
 
     fn index() -> Index {
         Index::build(
-            &bytes(json!({"metadata": {"name": "reader", "namespace": "a"}, "rules": [
+            &bytes([json!({"metadata": {"name": "reader", "namespace": "a"}, "rules": [
                 {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]},
                 {"verbs": ["update"], "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["one"]},
-                {"verbs": ["patch"], "apiGroups": ["*"], "resources": ["*/scale"]}]})),
-            &bytes(json!({"metadata": {"name": "health"}, "rules": [
-                {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/metrics/*"]}]})),
-            &bytes(json!({"metadata": {"name": "b", "namespace": "a"},
+                {"verbs": ["patch"], "apiGroups": ["*"], "resources": ["*/scale"]}]})]),
+            &bytes([json!({"metadata": {"name": "health"}, "rules": [
+                {"verbs": ["get"], "nonResourceURLs": ["/healthz", "/metrics/*"]}]})]),
+            &bytes([
+                json!({"metadata": {"name": "b", "namespace": "a"},
                 "roleRef": {"kind": "Role", "name": "reader"},
-                "subjects": [{"kind": "User", "name": "alice"}, {"kind": "ServiceAccount", "name": "bot"}]})),
-            &bytes(json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "health"},
-                "subjects": [{"kind": "Group", "name": "system:authenticated"}]})),
+                "subjects": [{"kind": "User", "name": "alice"}, {"kind": "ServiceAccount", "name": "bot"}]}),
+                json!({"metadata": {"name": "c", "namespace": "a"}, "roleRef": {"kind": "Role", "name": "gone"},
+                "subjects": [{"kind": "User", "name": "carol"}]}),
+            ]),
+            &bytes([json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "health"},
+                "subjects": [{"kind": "Group", "name": "system:authenticated"}]})]),
         )
     }
 
@@ -236,9 +278,16 @@ mod tests {
         let index = index();
         let check = |user: &str, verb, resource: &str, name, namespace, expected| {
             let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-            let action = Action::Resource(ResourceAction { verb, group: "", resource, subresource, namespace, name });
+            let action = Action::Resource(ResourceAction {
+                verb,
+                resource,
+                subresource,
+                namespace,
+                name,
+                ..ResourceAction::default()
+            });
             let user = User::component(user, &[]);
-            assert_eq!(index.allows(&user, &action), expected, "{user:?} {action:?}");
+            assert_eq!(index.decide(&user, &action).is_allowed(), expected, "{user:?} {action:?}");
         };
         check("alice", "get", "pods", "x", "a", true);
         check("alice", "get", "pods", "x", "b", false);
@@ -259,11 +308,30 @@ mod tests {
         let index = index();
         let check = |path, expected| {
             let action = Action::Path { verb: "get", path };
-            assert_eq!(index.allows(&User::component("x", &[]), &action), expected, "{path}");
+            assert_eq!(index.decide(&User::component("x", &[]), &action).is_allowed(), expected, "{path}");
         };
         check("/healthz", true);
         check("/healthz/etcd", false);
         check("/metrics/cadvisor", true);
-        assert!(!index.allows(&User::anonymous(), &Action::Path { verb: "get", path: "/healthz" }));
+        assert!(!index.decide(&User::anonymous(), &Action::Path { verb: "get", path: "/healthz" }).is_allowed());
+    }
+
+    #[test]
+    fn reasons() {
+        let action = Action::Resource(ResourceAction {
+            verb: "get",
+            resource: "pods",
+            namespace: "a",
+            ..ResourceAction::default()
+        });
+        let reason = |user: &str| {
+            let decision = index().decide(&User::component(user, &[]), &action);
+            decision.reason().to_owned()
+        };
+        let allowed = r#"RBAC: allowed by RoleBinding "b/a" of Role "reader" to "#;
+        assert_eq!(reason("alice"), format!("{allowed}User \"alice\""));
+        assert_eq!(reason("system:serviceaccount:a:bot"), format!("{allowed}ServiceAccount \"bot/a\""));
+        assert_eq!(reason("carol"), r#"RBAC: role.rbac.authorization.k8s.io "gone" not found"#);
+        assert_eq!(reason("bob"), "");
     }
 }

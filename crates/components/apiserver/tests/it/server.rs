@@ -1,0 +1,124 @@
+//! One API server, and requests of its users.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use minato_apiserver::{ApiServer, Config, User, UserInfo};
+use minato_pki::{Authority, SigningKey};
+use minato_scope::Scope;
+use minato_store::Backend;
+use minato_store::embedded::{self, Options};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+pub(crate) struct Server {
+    pub(crate) api: ApiServer,
+    directory: tempfile::TempDir,
+    store: Arc<dyn Backend>,
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Config::default()).await
+    }
+
+    pub(crate) async fn start_with(config: Config) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), config).await
+    }
+
+    async fn start_in(directory: tempfile::TempDir, config: Config) -> Self {
+        let config = Config { advertise_address: std::net::Ipv4Addr::new(192, 0, 2, 1), ..config };
+        let authority = Authority::load_or_create(&directory.path().join("pki"), "test").unwrap();
+        let signer = SigningKey::load_or_create(&directory.path().join("sa.key")).unwrap();
+        let options = Options::new(minato_apiserver::attributes_of);
+        let store: Arc<dyn Backend> = Arc::new(embedded::open(&directory.path().join("store"), options).unwrap());
+        let tls = minato_pki::client_config(authority.certificate_pem(), None, &["http/1.1"]).unwrap();
+        let api = ApiServer::build(&config, Arc::clone(&store), Arc::new(signer), Arc::new(tls), Scope::root("test"))
+            .unwrap();
+        api.bootstrap().await.unwrap();
+        Self { api, directory, store }
+    }
+
+    /// The same cluster, started again.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { api, directory, store } = self;
+        drop(api);
+        store.close().await;
+        drop(store);
+        Self::start_in(directory, Config::default()).await
+    }
+
+    /// Somebody who may do everything.
+    pub(crate) fn admin(&self) -> Client {
+        self.user("admin", &["system:masters"])
+    }
+
+    pub(crate) fn user(&self, name: &str, groups: &[&str]) -> Client {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        let info = UserInfo { name: name.to_owned(), groups, ..UserInfo::default() };
+        Client { api: self.api.clone(), user: Some(User::authenticated(info)), headers: Vec::new() }
+    }
+
+    /// Requests as they come over the network, with these headers.
+    pub(crate) fn remote(&self, headers: &[(&str, &str)]) -> Client {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Client { api: self.api.clone(), user: None, headers }
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+}
+
+pub(crate) struct Client {
+    api: ApiServer,
+    user: Option<User>,
+    headers: Vec<(String, String)>,
+}
+
+impl Client {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = request.header("content-type", "application/json").body(Full::new(bytes)).unwrap();
+        let service = match &self.user {
+            Some(user) => self.api.service_as(user.clone()),
+            None => self.api.service(),
+        };
+        let response = service.oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let value = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        (head.status, value)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> (StatusCode, Value) {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    /// The object that was created.
+    pub(crate) async fn create(&self, path: &str, body: &Value) -> Value {
+        let (code, answer) = self.post(path, body).await;
+        assert_eq!(code, StatusCode::CREATED, "{path}: {answer}");
+        answer
+    }
+}
