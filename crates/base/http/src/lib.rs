@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -32,6 +32,20 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The client's certificate chain, leaf first; verified against the client CA; empty when it sent none.
     pub certificates: Arc<[CertificateDer<'static>]>,
+}
+
+tokio::task_local! {
+    static REQUEST_ID: HeaderValue;
+}
+
+/// Runs `future`, which is the work on the request `id`: what is logged meanwhile can be told to belong to it.
+pub async fn in_request<F: Future>(id: HeaderValue, future: F) -> F::Output {
+    REQUEST_ID.scope(id, future).await
+}
+
+/// Gives the id of the request that the current task works on to `with`, if it works on one.
+pub fn request_id<T>(with: impl FnOnce(&str) -> T) -> Option<T> {
+    REQUEST_ID.try_with(|id| id.to_str().ok().map(with)).ok().flatten()
 }
 
 /// Bounds on what a client may hold.

@@ -7,6 +7,7 @@ mod down;
 mod image;
 mod kubeconfig;
 mod layout;
+mod log;
 mod node;
 mod options;
 mod server;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
@@ -48,6 +49,9 @@ pub(crate) struct ServerOptions {
     /// Address by which pods and other machines reach this one [default: that of the default route]
     #[arg(long, value_name = "ADDRESS")]
     node_ip: Option<Ipv4Addr>,
+    /// How long to go on serving after being told to stop, with /readyz failing, so that clients go elsewhere [default: 0s]
+    #[arg(long, value_name = "DURATION")]
+    shutdown_delay_duration: Option<String>,
     /// How much to log: error, warn, info, debug, trace, or a filter such as info,minato_kubelet=debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "MINATO_LOG")]
     log_level: Option<String>,
@@ -65,6 +69,7 @@ pub(crate) struct Settings {
     pub(crate) service_node_ports: RangeInclusive<u16>,
     pub(crate) node_name: String,
     pub(crate) node_ip: Option<Ipv4Addr>,
+    pub(crate) shutdown_delay: Duration,
     pub(crate) log_level: String,
 }
 
@@ -112,6 +117,11 @@ impl ServerOptions {
                 "node-name: {node_name:?} must consist of lower case letters, digits, '-' and '.', and begin and end with a letter or digit"
             ));
         }
+        let delay = self.shutdown_delay_duration.or(file.shutdown_delay_duration).unwrap_or_else(|| "0".to_owned());
+        let shutdown_delay = minato_apiserver::parse_duration(&delay).unwrap_or_else(|| {
+            problems.push(format!("shutdown-delay-duration: {delay:?} is not a duration such as 10s or 1m30s"));
+            Duration::ZERO
+        });
         let data_dir = self.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR));
         let data_dir = std::path::absolute(&data_dir).with_context(|| format!("data-dir {}", data_dir.display()))?;
         if !problems.is_empty() {
@@ -127,6 +137,7 @@ impl ServerOptions {
             service_node_ports,
             node_name,
             node_ip: self.node_ip.or(file.node_ip),
+            shutdown_delay,
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| LOG_LEVEL.to_owned()),
         })
     }

@@ -3,19 +3,17 @@
 //! Shutdown: not ready → controllers and node agents end → running requests end, watches close → the store is flushed.
 //! Containers are not touched: they belong to their shims.
 
-use std::io::IsTerminal as _;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use minato_scope::Scope;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::control_plane::ControlPlane;
 use crate::layout::Layout;
 use crate::options::{ServerOptions, Settings};
-use crate::{address, kubeconfig, node};
+use crate::{address, kubeconfig, log, node};
 
 /// How long components may take to end.
 const COMPONENTS_DEADLINE: Duration = Duration::from_secs(5);
@@ -25,20 +23,12 @@ const REQUESTS_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) fn main(options: Box<ServerOptions>) -> anyhow::Result<()> {
     let started = Instant::now();
     let settings = options.settle()?;
-    start_log(&settings.log_level)?;
+    log::start(&settings.log_level)?;
     if settings.node && !nix::unistd::geteuid().is_root() {
         bail!("a node for containers needs root: run as root, or with --no-node for the control plane alone");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(settings, started))
-}
-
-fn start_log(level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level).with_context(|| format!("log-level: {level:?} is not a level or filter"))?;
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(colours).with_target(false).init();
-    Ok(())
 }
 
 async fn run(settings: Settings, started: Instant) -> anyhow::Result<()> {
@@ -68,6 +58,9 @@ async fn run(settings: Settings, started: Instant) -> anyhow::Result<()> {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping; containers go on"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping; containers go on"),
     }
+    // Load balancers and clients that look at /readyz go elsewhere while everything still works.
+    plane.api.drain();
+    tokio::time::sleep(settings.shutdown_delay).await;
     if let Err(unfinished) = components.shutdown(COMPONENTS_DEADLINE).await {
         tracing::warn!(error = %unfinished, "components did not end in time");
     }

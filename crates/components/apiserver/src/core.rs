@@ -10,6 +10,7 @@ use minato_scope::Scope;
 use minato_store::Backend;
 
 use crate::authorize::Authorizer;
+use crate::metrics::Metrics;
 use crate::openapi::Documents;
 use crate::proxy::Proxy;
 use crate::registry::{Registry, Resource};
@@ -26,10 +27,13 @@ pub(crate) struct Core {
     pub(crate) tunnel: Tunnel,
     pub(crate) proxy: Proxy,
     pub(crate) documents: Documents,
+    pub(crate) metrics: Metrics,
     /// Running watches end with this.
     pub(crate) scope: Scope,
     reserves: HashMap<&'static str, Box<dyn Reserve>>,
-    ready: AtomicBool,
+    bootstrapped: AtomicBool,
+    draining: AtomicBool,
+    failed: AtomicBool,
 }
 
 impl Core {
@@ -46,9 +50,12 @@ impl Core {
             tunnel: parts.tunnel,
             proxy: Proxy::new(),
             documents: Documents::default(),
+            metrics: Metrics::new(),
             scope: parts.scope,
             reserves: HashMap::from([("core/services", services)]),
-            ready: AtomicBool::new(false),
+            bootstrapped: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             backend: parts.backend,
         }
     }
@@ -62,12 +69,40 @@ impl Core {
         self.reserves.get(&*resource.storage).map(AsRef::as_ref)
     }
 
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && !self.scope.is_cancelled()
+    /// Whether what every cluster has is there.
+    pub(crate) fn is_bootstrapped(&self) -> bool {
+        self.bootstrapped.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_ready(&self) {
-        self.ready.store(true, Ordering::Release);
+    pub(crate) fn set_bootstrapped(&self) {
+        self.bootstrapped.store(true, Ordering::Release);
+    }
+
+    /// Whether clients should go elsewhere: the server is about to end.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire) || self.scope.is_cancelled()
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether the disk has refused a write in a way that only a restart, or a person, can mend.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_failed(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// How many objects are stored of each resource, by the names that metrics have: `pods`, `deployments.apps`.
+    pub(crate) fn stored_objects(&self) -> Vec<(String, usize)> {
+        let served = self.registry.served();
+        let stored = served.resources().filter(|resource| resource.shows_stored());
+        stored
+            .map(|resource| (resource.subject("").qualified(), self.memory().snapshot(&resource.storage).len()))
+            .collect()
     }
 }
 

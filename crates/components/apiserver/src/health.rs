@@ -10,32 +10,66 @@ use crate::route::Query;
 /// The version of the Kubernetes API that is spoken.
 const MAJOR: &str = "1";
 const MINOR: &str = "36";
+/// The full version.
+pub(crate) const VERSION: &str = concat!("v1.36.0+minato-", env!("CARGO_PKG_VERSION"));
+
+/// A named check and whether the server passes it.
+type Check = (&'static str, fn(&Core) -> bool);
+
+/// Whether the process is worth keeping.
+const LIVE: &[Check] = &[("ping", |_| true), ("store", |core| !core.has_failed())];
+/// Whether requests should come here.
+const READY: &[Check] = &[
+    ("ping", |_| true),
+    ("store", |core| !core.has_failed()),
+    ("poststarthook/bootstrap", Core::is_bootstrapped),
+    ("shutdown", |core| !core.is_draining()),
+];
+/// As upstream's older endpoint: everything but the shutdown.
+const HEALTHY: &[Check] =
+    &[("ping", |_| true), ("store", |core| !core.has_failed()), ("poststarthook/bootstrap", Core::is_bootstrapped)];
 
 /// Answers a health check or `/version`, where `path` is one.
 pub(crate) fn answer(core: &Core, path: &str, query: &Query) -> Option<Response<ResponseBody>> {
-    let path = path.trim_end_matches('/');
-    let checks: &[(&str, bool)] = match path.split('/').nth(1)? {
-        "version" if path == "/version" => return Some(version()),
-        "livez" => &[("ping", true)],
-        "readyz" | "healthz" => &[("ping", true), ("poststarthook/bootstrap", core.is_ready())],
+    let path = path.trim_matches('/');
+    let (endpoint, one) = path.split_once('/').map_or((path, None), |(endpoint, one)| (endpoint, Some(one)));
+    let checks = match endpoint {
+        "version" if one.is_none() => return Some(version()),
+        "livez" => LIVE,
+        "readyz" => READY,
+        "healthz" => HEALTHY,
         _ => return None,
     };
-    let endpoint = path.split('/').nth(1)?;
-    let one = path.splitn(3, '/').nth(2).filter(|name| !name.is_empty());
     if let Some(one) = one {
-        let passed = checks.iter().find(|(name, _)| *name == one)?.1;
-        return Some(if passed { body::text(StatusCode::OK, "ok") } else { failed(&format!("{one} failed")) });
+        let (_, check) = checks.iter().find(|(name, _)| *name == one)?;
+        return Some(if check(core) {
+            body::text(StatusCode::OK, "ok")
+        } else {
+            failed(&format!("internal server error: {one} failed\n"))
+        });
     }
     let left_out: Vec<&str> = query.all("exclude").collect();
-    let report: String = checks
+    let mut report = String::new();
+    let mut passed = true;
+    for (name, check) in checks {
+        match (left_out.contains(name), check(core)) {
+            (true, _) => report.push_str(&format!("[+]{name} excluded: ok\n")),
+            (false, true) => report.push_str(&format!("[+]{name} ok\n")),
+            (false, false) => {
+                report.push_str(&format!("[-]{name} failed: reason withheld\n"));
+                passed = false;
+            }
+        }
+    }
+    let unknown: Vec<String> = left_out
         .iter()
-        .map(|(name, passed)| match (left_out.contains(name), passed) {
-            (true, _) => format!("[+]{name} excluded: ok\n"),
-            (false, true) => format!("[+]{name} ok\n"),
-            (false, false) => format!("[-]{name} failed: reason withheld\n"),
-        })
+        .filter(|name| !name.is_empty() && checks.iter().all(|(have, _)| have != *name))
+        .map(|name| format!("{name:?}"))
         .collect();
-    let passed = checks.iter().all(|(name, passed)| *passed || left_out.contains(name));
+    if !unknown.is_empty() {
+        let unknown = unknown.join(",");
+        report.push_str(&format!("warn: some health checks cannot be excluded: no matches for {unknown}\n"));
+    }
     Some(match (passed, query.all("verbose").next().is_some()) {
         (true, false) => body::text(StatusCode::OK, "ok"),
         (true, true) => body::text(StatusCode::OK, format!("{report}{endpoint} check passed\n")),
@@ -48,11 +82,10 @@ fn failed(report: &str) -> Response<ResponseBody> {
 }
 
 fn version() -> Response<ResponseBody> {
-    let version = concat!("v1.36.0+minato-", env!("CARGO_PKG_VERSION"));
     body::json(
         StatusCode::OK,
         &json!({
-            "major": MAJOR, "minor": MINOR, "gitVersion": version, "gitCommit": "", "gitTreeState": "clean",
+            "major": MAJOR, "minor": MINOR, "gitVersion": VERSION, "gitCommit": "", "gitTreeState": "clean",
             "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "rustc", "platform": "linux/amd64",
         }),
     )

@@ -16,6 +16,7 @@ use minato_table::Printer;
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::metrics::Meters;
 use crate::status::{ApiError, Subject};
 
 /// One resource in one served version.
@@ -26,6 +27,8 @@ pub(crate) struct Resource {
     pub(crate) api_version: String,
     /// The first part of the store's keys, such as `core/pods`.
     pub(crate) storage: Arc<str>,
+    /// What its requests are counted in.
+    pub(crate) meters: Meters,
 }
 
 impl Resource {
@@ -33,7 +36,7 @@ impl Resource {
     pub(crate) fn new(declaration: Arc<Declaration>, version: Name) -> Self {
         let api_version = declaration.api_version(&version);
         let storage = (*declaration.storage).into();
-        Self { declaration, version, api_version, storage }
+        Self { declaration, version, api_version, storage, meters: Meters::default() }
     }
 
     pub(crate) fn schema(&self) -> Option<&'static Schema> {

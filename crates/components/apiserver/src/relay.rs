@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::body::{RequestBody, ResponseBody};
+use crate::passage::Held;
 
 /// How long the other server may take to accept a connection, TLS included.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -86,6 +87,7 @@ impl Backend {
         let upgrades = is_upgrade(request.headers());
         strip_request(request.headers_mut(), upgrades);
         *request.version_mut() = http::Version::HTTP_11;
+        let held = request.extensions_mut().remove::<Held>();
         request.extensions_mut().clear();
         let mut response = self.send(request).await?;
         let switched = upgrades && response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -93,6 +95,7 @@ impl Backend {
             let from_backend = hyper::upgrade::on(&mut response);
             let ended = scope.clone();
             scope.spawn("tunnel", async move {
+                let _held = held;
                 let (Ok(client), Ok(backend)) = tokio::join!(from_client, from_backend) else { return };
                 let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
                 let result = tokio::select! {

@@ -96,9 +96,14 @@ impl ApiServer {
     pub async fn bootstrap(&self) -> Result<(), StartError> {
         if !self.bootstrapped.swap(true, Ordering::AcqRel) {
             self.core.bootstrap(&self.advertised).await.map_err(StartError::Bootstrap)?;
-            self.core.set_ready();
+            self.core.set_bootstrapped();
         }
         Ok(())
+    }
+
+    /// Says from now on that it is not ready, so that clients go elsewhere; requests are still answered.
+    pub fn drain(&self) {
+        self.core.set_draining();
     }
 
     /// Serves `listener` until `scope` is cancelled.

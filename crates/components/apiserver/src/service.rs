@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use minato_http::BoxError;
 use minato_kinds::Subresource;
@@ -19,9 +19,11 @@ use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::{Call, is_connect, warn};
 use crate::core::Core;
 use crate::identity::User;
+use crate::passage::{Asked, Passage};
+use crate::registry::Resource;
 use crate::route::{Query, ResourceRoute, Route};
 use crate::status::{ApiError, Subject};
-use crate::{discovery, health, negotiate, openapi};
+use crate::{discovery, health, metrics, negotiate, openapi, passage, relay};
 
 /// The API server as a `tower::Service`; a clone is a pointer copy.
 #[derive(Clone)]
@@ -50,27 +52,18 @@ where
             request.extensions_mut().insert(user.clone());
         }
         let core = Arc::clone(&self.core);
-        Box::pin(async move {
-            let method = request.method().clone();
-            let path = request.uri().path().to_owned();
-            let audit_id = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok();
-            let mut response = respond(core, request).await.unwrap_or_else(|error| {
-                tracing::debug!(%method, path, code = error.code.as_u16(), error = %error, "request refused");
-                body::error(&error)
-            });
-            let headers = response.headers_mut();
-            headers.entry(http::header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
-            if let Some(id) = audit_id {
-                headers.insert("audit-id", id);
-            }
-            Ok(response)
-        })
+        Box::pin(async move { Ok(passage::serve(core, request).await) })
     }
 }
 
-async fn respond(core: Arc<Core>, request: Request<RequestBody>) -> Result<Response<ResponseBody>, ApiError> {
-    let query = Query::parse(request.uri().query().unwrap_or_default());
-    let route = Route::parse(request.uri().path()).ok_or_else(ApiError::no_route)?;
+/// Answers a request that asks for `route`.
+pub(crate) async fn respond(
+    core: Arc<Core>,
+    request: Request<RequestBody>,
+    route: Route,
+    query: Query,
+    passage: &mut Passage,
+) -> Result<Response<ResponseBody>, ApiError> {
     let user = core.authenticate(&request)?;
     match route {
         Route::Path(path) => {
@@ -82,7 +75,7 @@ async fn respond(core: Arc<Core>, request: Request<RequestBody>) -> Result<Respo
             }
             by_path(&core, &path, &query, &request)
         }
-        Route::Resource(route) => by_resource(core, route, query, user, request).await,
+        Route::Resource(route) => by_resource(core, route, query, user, request, passage).await,
     }
 }
 
@@ -94,6 +87,9 @@ fn by_path(
 ) -> Result<Response<ResponseBody>, ApiError> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(ApiError::method_not_allowed());
+    }
+    if path == "/metrics" {
+        return metrics::answer(core);
     }
     if let Some(response) = health::answer(core, path, query) {
         return Ok(response);
@@ -109,7 +105,8 @@ async fn by_resource(
     route: ResourceRoute,
     query: Query,
     user: User,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
+    passage: &mut Passage,
 ) -> Result<Response<ResponseBody>, ApiError> {
     let resource = core.registry.find(&route.group, &route.version, &route.resource);
     let subresource = route.subresource.as_deref().unwrap_or_default();
@@ -126,6 +123,10 @@ async fn by_resource(
     } else {
         verb
     };
+    passage.asks(asked(resource.as_ref(), connects.copied(), &route, &query, (verb, &request)));
+    if let Some(held) = passage.held().filter(|_| relay::is_upgrade(request.headers())) {
+        request.extensions_mut().insert(held);
+    }
     // A namespace is its own namespace, so that a role in it can speak of it.
     let namespace = match (&route.namespace, route.resource.as_str(), &route.name) {
         (Some(namespace), _, _) => namespace.clone(),
@@ -189,5 +190,42 @@ async fn by_resource(
             Ok(warn(body::error(&error), &warnings))
         }
         answer => answer.map(|response| warn(response, &warnings)),
+    }
+}
+
+/// What a request for a resource is counted under.
+fn asked(
+    resource: Option<&Arc<Resource>>,
+    subresource: Option<Subresource>,
+    route: &ResourceRoute,
+    query: &Query,
+    (verb, request): (&'static str, &Request<RequestBody>),
+) -> Asked {
+    let connects = subresource.is_some_and(|subresource| is_connect(subresource, request.method()));
+    let verb = match verb {
+        _ if connects => "CONNECT",
+        "get" => "GET",
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "create" => "POST",
+        "update" => "PUT",
+        "patch" if negotiate::media_type(request.headers()).starts_with("application/apply-patch") => "APPLY",
+        "patch" => "PATCH",
+        "delete" => "DELETE",
+        _ => "DELETECOLLECTION",
+    };
+    let scope = match (&route.name, &route.namespace) {
+        (Some(_), _) => "resource",
+        _ if verb == "POST" => "resource",
+        (None, Some(_)) => "namespace",
+        (None, None) => "cluster",
+    };
+    Asked {
+        resource: resource.cloned(),
+        verb,
+        subresource: subresource.map_or("", |subresource| subresource.name()),
+        scope,
+        dry_run: query.get("dryRun").is_some(),
+        long_running: connects || verb == "WATCH" || matches!(subresource, Some(Subresource::Log)),
     }
 }

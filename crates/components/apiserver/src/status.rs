@@ -39,7 +39,7 @@ pub(crate) struct Subject<'a> {
 
 impl Subject<'_> {
     /// `pods` or `deployments.apps`.
-    fn qualified(&self) -> String {
+    pub(crate) fn qualified(&self) -> String {
         if self.group.is_empty() { self.resource.to_owned() } else { format!("{}.{}", self.resource, self.group) }
     }
 
@@ -187,6 +187,11 @@ impl ApiError {
     /// A body that is read, but asks for too much.
     pub(crate) fn too_much(message: impl Into<String>) -> Self {
         Self::plain(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+    }
+
+    /// The request took longer than it may.
+    pub(crate) fn timeout(message: &str) -> Self {
+        Self::plain(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Timeout: {message}"))
     }
 
     pub(crate) fn expired(message: impl Into<String>) -> Self {

@@ -8,6 +8,7 @@ use http::Response;
 use minato_http::BoxError;
 use minato_mvcc::{Cursor, Event, EventKind, Object, Revision};
 use minato_scope::Scope;
+use prometheus::{Histogram, IntCounter};
 use tokio::time::Instant;
 
 use crate::body::{self, ResponseBody};
@@ -39,6 +40,8 @@ struct Watch {
     deadline: Instant,
     scope: Scope,
     ended: bool,
+    /// What events are counted in, and their sizes.
+    counted: (IntCounter, Histogram),
 }
 
 /// GET of a collection with `watch=true`.
@@ -98,6 +101,11 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
         deadline: now + lasts,
         scope: call.core.scope.clone(),
         ended: false,
+        counted: call.core.metrics.watch_events(
+            &call.resource.declaration.group,
+            &call.resource.version,
+            &call.resource.declaration.resource,
+        ),
     };
     let lines = futures::stream::unfold(watch, |mut watch| async move {
         let chunk = watch.chunk().await?;
@@ -108,6 +116,11 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
 
 fn invalid_option(message: &str) -> ApiError {
     ApiError::unprocessable(format!("ListOptions.meta.k8s.io \"\" is invalid: {message}"))
+}
+
+fn count((events, sizes): &(IntCounter, Histogram), line: &Bytes) {
+    events.inc();
+    sizes.observe(line.len() as f64);
 }
 
 /// A part of `span`, different each time.
@@ -134,7 +147,9 @@ impl Watch {
     async fn lines(&mut self) -> Result<Option<Bytes>, ApiError> {
         let mut chunk = BytesMut::new();
         for object in self.initial.by_ref() {
-            chunk.extend_from_slice(&self.encoder.object(&self.resource, EventKind::Created, &object)?);
+            let line = self.encoder.object(&self.resource, EventKind::Created, &object)?;
+            count(&self.counted, &line);
+            chunk.extend_from_slice(&line);
             if chunk.len() >= CHUNK_BYTES {
                 return Ok(Some(chunk.freeze()));
             }
@@ -159,6 +174,7 @@ impl Watch {
                 Some(batch) => {
                     for event in &*batch {
                         if let Some(line) = self.line(event)? {
+                            count(&self.counted, &line);
                             // A single event is sent as the store has it, without a copy.
                             if batch.len() == 1 {
                                 return Ok(Some(line));

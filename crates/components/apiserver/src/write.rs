@@ -142,6 +142,9 @@ impl Core {
             Err(CommitError::Closed) => Err(Refused::Failed(ApiError::unavailable("the server is shutting down"))),
             Err(CommitError::TooLarge { bytes_max, .. }) => Err(Refused::Failed(ApiError::too_large(bytes_max))),
             Err(error) => {
+                if matches!(error, CommitError::Disk { .. }) {
+                    self.set_failed();
+                }
                 tracing::error!(error = %chain(&error), "a write failed");
                 Err(Refused::Failed(ApiError::internal(error)))
             }
