@@ -52,6 +52,9 @@ impl Call {
 
     /// Answers the request.
     pub(crate) async fn answer(self, request: http::Request<RequestBody>) -> Result<Response<ResponseBody>, ApiError> {
+        if let Some(text) = self.resource.declaration.deprecation {
+            self.remarks.warn(text);
+        }
         if let Some(wanted) = self.query.get("dryRun")
             && wanted != "All"
         {
@@ -99,7 +102,6 @@ impl Call {
         }
         let mut warnings = Vec::new();
         let object = self.decode(body, &mut warnings).await?;
-        warnings.extend(self.resource.declaration.strategy.warnings(&object));
         let created = self.core.create(&self.target(), object).await?;
         let bytes = encode::one(&self.resource, self.form, &created)?;
         Ok(warn(body::json_bytes(StatusCode::CREATED, bytes), &warnings))
@@ -115,7 +117,6 @@ impl Call {
         let mut warnings = Vec::new();
         let object = self.decode(body, &mut warnings).await?;
         let declaration = &self.resource.declaration;
-        warnings.extend(declaration.strategy.warnings(&object));
         let absent = self.core.memory().get(&self.target().key_of(name)).is_none();
         if absent && kind == UpdateKind::Object && declaration.strategy.allow_create_on_update() {
             let created = self.core.create(&self.target(), object).await?;

@@ -21,8 +21,8 @@ use crate::error::Errors;
 use crate::path::At;
 use crate::read::Read;
 
-/// Checks counters of a status: not below zero, and none of `parts` above `whole`.
-fn counts(status: &Value, counters: &[&str], whole: &str, parts: &[&str], errors: &mut Errors) {
+/// Checks counters of a status: not below zero, and none of `parts` above `whole`; `ready` is what messages call the ready ones.
+fn counts(status: &Value, counters: &[&str], whole: &str, parts: &[&str], ready: &str, errors: &mut Errors) {
     let at = At::Root.field("status");
     for counter in counters {
         check::nonnegative(status, counter, &at, errors);
@@ -34,7 +34,7 @@ fn counts(status: &Value, counters: &[&str], whole: &str, parts: &[&str], errors
         }
     }
     if parts.contains(&"availableReplicas") && count("availableReplicas") > count("readyReplicas") {
-        let detail = "cannot be greater than readyReplicas";
+        let detail = format!("cannot be greater than {ready}");
         errors.invalid(&at.field("availableReplicas"), count("availableReplicas"), detail);
     }
 }

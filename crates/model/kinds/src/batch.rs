@@ -1,7 +1,10 @@
 //! Work that ends: Jobs and CronJobs.
 
 mod cron_job;
+mod indexes;
 mod job;
+mod job_policy;
+mod job_status;
 mod job_update;
 mod schedule;
 

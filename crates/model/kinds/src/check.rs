@@ -97,22 +97,54 @@ pub(crate) fn port_number(holder: &Value, name: &str, at: &At<'_>, errors: &mut 
     }
 }
 
-/// An IP address. Answers it, if it is one.
+/// An IP address, in a form that all programs read alike. Answers it, if it is one.
 pub(crate) fn ip(text: &str, at: &At<'_>, errors: &mut Errors) -> Option<IpAddr> {
-    let parsed = text.parse().ok();
-    if parsed.is_none() {
-        errors.invalid(at, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-    }
-    parsed
+    let parsed: Option<IpAddr> = text.parse().ok();
+    let complaint = match parsed {
+        Some(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => "must not be an IPv4-mapped IPv6 address",
+        Some(_) => return parsed,
+        None if has_leading_zeros(text) => "must not have leading 0s",
+        None => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+    };
+    errors.invalid(at, text, complaint);
+    None
 }
 
-/// An address with prefix length.
+/// The range of addresses that share a prefix, in a form that all programs read alike.
 pub(crate) fn cidr(text: &str, at: &At<'_>, errors: &mut Errors) -> Option<(IpAddr, u8)> {
     let parsed = parse_cidr(text);
-    if parsed.is_none() {
-        errors.invalid(at, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
+    let complaint = match parsed {
+        Some((IpAddr::V6(address), _)) if address.to_ipv4_mapped().is_some() => {
+            "must not have an IPv4-mapped IPv6 address"
+        }
+        Some((address, length)) if has_bits_beyond(address, length) => {
+            "must not have bits set beyond the prefix length"
+        }
+        Some(_) if text.rsplit_once('/').is_some_and(|(_, length)| length.len() > 1 && length.starts_with('0')) => {
+            "must not have leading 0s in IP or prefix length"
+        }
+        Some(_) => return parsed,
+        None if text.split_once('/').is_some_and(|(address, _)| has_leading_zeros(address)) => {
+            "must not have leading 0s in IP or prefix length"
+        }
+        None => "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+    };
+    errors.invalid(at, text, complaint);
+    None
+}
+
+/// Whether the text would be an IPv4 address without its leading zeros.
+fn has_leading_zeros(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('.').collect();
+    let is_octet = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit()) && part.parse::<u8>().is_ok();
+    parts.len() == 4 && parts.iter().all(is_octet) && text.parse::<IpAddr>().is_err()
+}
+
+fn has_bits_beyond(address: IpAddr, length: u8) -> bool {
+    match address {
+        IpAddr::V4(address) => address.to_bits().checked_shl(length.into()).is_some_and(|rest| rest != 0),
+        IpAddr::V6(address) => address.to_bits().checked_shl(length.into()).is_some_and(|rest| rest != 0),
     }
-    parsed
 }
 
 pub(crate) fn parse_cidr(text: &str) -> Option<(IpAddr, u8)> {
@@ -179,4 +211,20 @@ pub(crate) fn file_mode(holder: &Value, name: &str, at: &At<'_>, errors: &mut Er
 /// Whether a plain map of labels is contained in another.
 pub(crate) fn labels_match(selector: &serde_json::Map<String, Value>, labels: &Value) -> bool {
     selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// `example.com/path`.
+pub(crate) fn domain_prefixed_path(path: &str, at: &At<'_>, errors: &mut Errors) {
+    match path.split_once('/') {
+        _ if path.is_empty() => errors.required(at, ""),
+        Some((host, rest)) if !host.is_empty() && !rest.is_empty() => {
+            errors.each_invalid(at, host, names::dns_subdomain(host));
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+            if !rest.bytes().all(allowed) {
+                let detail = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+                errors.invalid(at, rest, detail);
+            }
+        }
+        _ => errors.invalid(at, path, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
+    }
 }

@@ -278,6 +278,8 @@ pub struct Declaration {
     pub storage_api_version: Name,
     /// From any served version to any other, if there is more than one way to write the object.
     pub convert: Option<Convert>,
+    /// What every request for it is warned of, if it is on its way out.
+    pub deprecation: Option<&'static str>,
     /// Its rules.
     pub strategy: Rules,
 }
@@ -319,6 +321,7 @@ impl Declaration {
             storage: Name::Borrowed(names.storage),
             storage_api_version: Name::Borrowed(names.api_version),
             convert: None,
+            deprecation: None,
             strategy: Rules::Fixed(&Plain),
         }
     }
@@ -379,6 +382,11 @@ impl Declaration {
 
     pub(crate) const fn named(mut self, rule: NameRule) -> Self {
         self.name_rule = rule;
+        self
+    }
+
+    pub(crate) const fn deprecated(mut self, text: &'static str) -> Self {
+        self.deprecation = Some(text);
         self
     }
 
@@ -543,15 +551,20 @@ impl Declaration {
         errors
     }
 
-    /// What is wrong with a new object, besides its metadata, that the user should know though it is valid.
-    pub fn warnings(&self, object: &Value) -> Vec<String> {
-        self.strategy.warnings(object)
+    /// What the user should know of an object that is valid, new or changed from `old`.
+    pub fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        self.strategy.warnings(new, old)
     }
 }
 
 /// Assignment that a constant may do: what was there was a constant and owns nothing, so that it need not be dropped.
 const fn put<T>(slot: &mut T, value: T) {
     forget(replace(slot, value));
+}
+
+/// How often the object's wishes have changed.
+pub(crate) fn generation(object: &Value) -> i64 {
+    object.or_null("metadata").int("generation").unwrap_or(0)
 }
 
 /// Whether two states of an object differ outside `metadata` and `status`.

@@ -12,6 +12,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::strategy::Strategy;
+use crate::warnings::{self, Warnings};
 
 pub(crate) struct Endpoints;
 
@@ -33,6 +34,21 @@ impl Strategy for Endpoints {
             self::subset(subset, &at.index(index), &mut errors);
         }
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        let at = At::Root.field("subsets");
+        for (index, subset) in new.list("subsets").iter().enumerate() {
+            let at = at.index(index);
+            for list in ["addresses", "notReadyAddresses"] {
+                let at = at.field(list);
+                for (index, address) in subset.list(list).iter().enumerate() {
+                    warnings::address(address.text("ip"), &at.index(index).field("ip"), &mut warnings);
+                }
+            }
+        }
+        warnings.into_vec()
     }
 
     fn allow_create_on_update(&self) -> bool {

@@ -17,6 +17,8 @@ pub enum FieldErrorKind {
     Duplicate,
     /// A malformed value.
     Invalid,
+    /// Values that do not go together, or one that is better not shown: `Invalid` without the value.
+    InvalidUnshown,
     /// Not one of the known values.
     NotSupported,
     /// Fine in itself, but not here or not now.
@@ -38,7 +40,7 @@ impl FieldErrorKind {
             Self::NotFound => "FieldValueNotFound",
             Self::Required => "FieldValueRequired",
             Self::Duplicate => "FieldValueDuplicate",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidUnshown => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
@@ -53,7 +55,7 @@ impl FieldErrorKind {
             Self::NotFound => "Not found",
             Self::Required => "Required value",
             Self::Duplicate => "Duplicate value",
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::Invalid | Self::InvalidUnshown | Self::TypeInvalid => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
@@ -63,7 +65,7 @@ impl FieldErrorKind {
     }
 
     fn shows_value(self) -> bool {
-        !matches!(self, Self::Required | Self::Forbidden | Self::TooLong | Self::Internal)
+        !matches!(self, Self::InvalidUnshown | Self::Required | Self::Forbidden | Self::TooLong | Self::Internal)
     }
 }
 
@@ -195,6 +197,12 @@ impl Errors {
     #[cold]
     pub fn invalid(&mut self, at: &At<'_>, value: impl Into<Value>, detail: impl Into<String>) {
         self.push(at, FieldErrorKind::Invalid, value.into(), detail.into());
+    }
+
+    /// Values that do not go together; none of them is shown.
+    #[cold]
+    pub fn invalid_unshown(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.push(at, FieldErrorKind::InvalidUnshown, Value::Null, detail.into());
     }
 
     /// A value that must be unique is not.

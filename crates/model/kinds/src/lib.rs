@@ -51,9 +51,11 @@ mod same;
 mod selectable;
 mod selector;
 mod service;
+mod service_account;
 mod storage;
 mod strategy;
 mod volume_claim;
+mod warnings;
 
 pub use builtins::{builtins, by_resource, by_storage};
 pub use declaration::{Convert, Declaration, Name, NameRule, Names, Rules, ScalePaths, Subresource, Verbs};

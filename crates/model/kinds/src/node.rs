@@ -10,6 +10,7 @@ use crate::pod::scheduling::taint_effect;
 use crate::read::{Fill, Read};
 use crate::resources;
 use crate::strategy::Strategy;
+use crate::warnings::{self, Warnings};
 
 pub(crate) struct Node;
 
@@ -53,6 +54,23 @@ impl Strategy for Node {
         let at = At::Root.field("spec");
         pod_cidrs(spec, &at.field("podCIDRs"), &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        let spec = new.or_null("spec");
+        let at = At::Root.field("spec");
+        if spec.has("configSource") {
+            warnings.push(&at.field("configSource"), "the feature is removed");
+        }
+        if !spec.text("externalID").is_empty() {
+            warnings.push(&at.field("externalID"), "this field is deprecated, and is unused by Kubernetes");
+        }
+        let at = at.field("podCIDRs");
+        for (index, range) in spec.texts("podCIDRs").enumerate() {
+            warnings::range(range, &at.index(index), &mut warnings);
+        }
+        warnings.into_vec()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {

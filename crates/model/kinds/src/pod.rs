@@ -13,6 +13,7 @@ mod status;
 pub(crate) mod template;
 mod update;
 pub(crate) mod volumes;
+pub(crate) mod warnings;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
 use crate::strategy::Strategy;
+use crate::warnings::{Warnings, pods_name};
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -148,6 +150,16 @@ impl Strategy for Pod {
             _ => {}
         }
         errors.into_vec()
+    }
+
+    /// Nothing is said of changes: hardly anybody changes pods by hand.
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        if old.is_none() {
+            pods_name(new, "the Pod's hostname", &mut warnings);
+            warnings::pod(new, &mut warnings);
+        }
+        warnings.into_vec()
     }
 
     fn has_generation(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::path::At;
 use crate::pod::{defaults, template};
 use crate::read::Read;
 use crate::strategy::Strategy;
+use crate::warnings::{Warnings, changes};
 
 pub(crate) struct PodTemplate;
 
@@ -19,6 +20,14 @@ impl Strategy for PodTemplate {
         let mut errors = Errors::new();
         template::validate(object.or_null("template"), &At::Root.field("template"), &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        if changes(new, old) {
+            crate::pod::warnings::template(new.or_null("template"), &At::Root.field("template"), &mut warnings);
+        }
+        warnings.into_vec()
     }
 
     fn has_generation(&self) -> bool {

@@ -11,6 +11,7 @@ use crate::pod::scheduling::toleration;
 use crate::read::{Fill, Read};
 use crate::resources;
 use crate::strategy::Strategy;
+use crate::warnings::{Warnings, old_node_label};
 
 pub(crate) struct RuntimeClass;
 
@@ -42,6 +43,17 @@ impl Strategy for RuntimeClass {
             toleration(value, &at.index(index), &mut errors);
         }
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        let at = At::Root.field("scheduling");
+        for (key, _) in new.or_null("scheduling").map("nodeSelector").into_iter().flatten() {
+            if let Some(text) = old_node_label(key) {
+                warnings.push(&at.field("nodeSelector"), text);
+            }
+        }
+        warnings.into_vec()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {

@@ -11,6 +11,7 @@ use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
 use crate::strategy::Strategy;
+use crate::warnings::Warnings;
 
 pub(crate) struct Service;
 
@@ -97,6 +98,12 @@ impl Strategy for Service {
         let mut errors = Errors::new();
         rules::load_balancer(new, &At::Root.field("status"), &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        rules::warn(new, &mut warnings);
+        warnings.into_vec()
     }
 
     fn allow_create_on_update(&self) -> bool {

@@ -49,8 +49,8 @@ pub trait Strategy: Sync + Send {
         self.validate_update(new, old)
     }
 
-    /// What the user should know though the object is valid.
-    fn warnings(&self, _object: &Value) -> Vec<String> {
+    /// What the user should know though the object, new or changed from `old`, is valid.
+    fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
         Vec::new()
     }
 

@@ -9,10 +9,12 @@ use crate::error::{Errors, FieldError};
 use crate::metadata::label_selector;
 use crate::names;
 use crate::path::At;
+use crate::pod::warnings::fraction;
 use crate::read::{Fill, Read};
 use crate::resources;
 use crate::same::{difference, same, same_value};
 use crate::strategy::Strategy;
+use crate::warnings::{Warnings, old_storage_class};
 
 const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
@@ -62,6 +64,15 @@ pub(crate) fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         if let Some(source) = spec.at(field) {
             data_source(source, &at.field(field), errors);
         }
+    }
+}
+
+/// What is said of a claim's spec.
+pub(crate) fn warn(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
+    let at = at.field("resources");
+    for list in ["requests", "limits"] {
+        let amount = resources::quantity_of(spec.or_null("resources").or_null(list), "storage");
+        fraction(amount, &at.field(list).key("storage"), warnings);
     }
 }
 
@@ -124,6 +135,13 @@ impl Strategy for PersistentVolumeClaim {
         spec(new.or_null("spec"), &at, &mut errors);
         update(new, old, &at, &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        old_storage_class(new, &mut warnings);
+        warn(new.or_null("spec"), &At::Root.field("spec"), &mut warnings);
+        warnings.into_vec()
     }
 
     fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {

@@ -56,6 +56,7 @@ impl Core {
             if !errors.is_empty() {
                 return Err(ApiError::invalid(&resource.subject_by_kind(&name), &errors));
             }
+            declaration.warnings(&object, None).into_iter().for_each(|warning| target.remarks.warn(warning));
             if target.dry_run && self.memory().get(&target.key_of(&name)).is_some() {
                 return Err(ApiError::already_exists(&resource.subject(&name)));
             }

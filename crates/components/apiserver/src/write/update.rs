@@ -67,6 +67,10 @@ impl Core {
             if !errors.is_empty() {
                 return Err(invalid(errors));
             }
+            if kind == UpdateKind::Object {
+                let warnings = declaration.warnings(&new, Some(&old));
+                warnings.into_iter().for_each(|warning| target.remarks.warn(warning));
+            }
             self.judge(&context, &new).await?;
             if new == old {
                 return Ok(current);

@@ -13,6 +13,7 @@ use crate::pod::{defaults, template};
 use crate::read::{Fill, Read};
 use crate::selector::Selector;
 use crate::strategy::Strategy;
+use crate::warnings;
 
 pub(crate) struct DaemonSet;
 
@@ -69,9 +70,13 @@ impl Strategy for DaemonSet {
             "numberUnavailable",
             "collisionCount",
         ];
-        counts(new.or_null("status"), &counters, "", &[], &mut errors);
+        counts(new.or_null("status"), &counters, "", &[], "", &mut errors);
         collisions(new, old, &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        warnings::controller(new, old, false).into_vec()
     }
 
     fn has_generation(&self) -> bool {
@@ -81,9 +86,8 @@ impl Strategy for DaemonSet {
 
 fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let selector_at = at.field("selector");
-    match spec.at("selector") {
-        None => errors.required(&selector_at, ""),
-        Some(selector) => metadata::label_selector(selector, &selector_at, errors),
+    if let Some(selector) = spec.at("selector") {
+        metadata::label_selector(selector, &selector_at, errors);
     }
     let template = spec.or_null("template");
     let template_at = at.field("template");
@@ -108,7 +112,6 @@ fn strategy(strategy: &Value, at: &At<'_>, errors: &mut Errors) {
         ("RollingUpdate", Some(rolling)) => {
             let (unavailable, surge) = (rolling.or_null("maxUnavailable"), rolling.or_null("maxSurge"));
             let (unavailable_at, surge_at) = (rolling_at.field("maxUnavailable"), rolling_at.field("maxSurge"));
-            let before = errors.len();
             int_or_percent::validate(unavailable, &unavailable_at, errors);
             int_or_percent::at_most_all(unavailable, &unavailable_at, errors);
             int_or_percent::validate(surge, &surge_at, errors);
@@ -117,7 +120,7 @@ fn strategy(strategy: &Value, at: &At<'_>, errors: &mut Errors) {
                 (true, true) => {
                     errors.invalid(&surge_at, surge.clone(), "may not be set when maxUnavailable is non-zero");
                 }
-                (false, false) if errors.len() == before => {
+                (false, false) => {
                     errors.required(&unavailable_at, "cannot be 0 when maxSurge is 0");
                 }
                 _ => {}

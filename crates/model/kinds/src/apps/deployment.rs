@@ -13,6 +13,7 @@ use crate::read::{Fill, Read};
 use crate::same::same;
 use crate::selector::{self, Selector};
 use crate::strategy::Strategy;
+use crate::warnings;
 
 pub(crate) struct Deployment;
 
@@ -71,14 +72,20 @@ impl Strategy for Deployment {
                 "readyReplicas",
                 "availableReplicas",
                 "unavailableReplicas",
+                "terminatingReplicas",
                 "collisionCount",
             ],
             "replicas",
             &["updatedReplicas", "readyReplicas", "availableReplicas"],
+            "readyReplicas",
             &mut errors,
         );
         collisions(new, old, &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        warnings::controller(new, old, true).into_vec()
     }
 
     fn has_generation(&self) -> bool {

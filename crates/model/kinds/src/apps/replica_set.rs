@@ -11,12 +11,19 @@ use crate::pod::{defaults, template};
 use crate::read::{Fill, Read};
 use crate::selector::{self, Selector};
 use crate::strategy::Strategy;
+use crate::warnings;
 
 pub(crate) struct ReplicaSet;
 
 /// The counters in the status of ReplicaSets and ReplicationControllers.
-pub(super) const COUNTERS: [&str; 5] =
-    ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
+pub(super) const COUNTERS: [&str; 6] = [
+    "replicas",
+    "fullyLabeledReplicas",
+    "readyReplicas",
+    "availableReplicas",
+    "observedGeneration",
+    "terminatingReplicas",
+];
 pub(super) const PARTS: [&str; 3] = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];
 
 impl Strategy for ReplicaSet {
@@ -46,8 +53,12 @@ impl Strategy for ReplicaSet {
 
     fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        counts(new.or_null("status"), &COUNTERS, "replicas", &PARTS, &mut errors);
+        counts(new.or_null("status"), &COUNTERS, "replicas", &PARTS, "readyReplicas", &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        warnings::controller(new, old, true).into_vec()
     }
 
     fn has_generation(&self) -> bool {

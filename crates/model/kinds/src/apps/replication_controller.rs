@@ -11,6 +11,7 @@ use crate::path::At;
 use crate::pod::{defaults, template};
 use crate::read::{Fill, Read};
 use crate::strategy::Strategy;
+use crate::warnings;
 
 pub(crate) struct ReplicationController;
 
@@ -59,8 +60,12 @@ impl Strategy for ReplicationController {
 
     fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        counts(new.or_null("status"), &COUNTERS, "replicas", &PARTS, &mut errors);
+        counts(new.or_null("status"), &COUNTERS, "replicas", &PARTS, "readyReplicas", &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        warnings::controller(new, old, true).into_vec()
     }
 
     fn has_generation(&self) -> bool {

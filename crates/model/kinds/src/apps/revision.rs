@@ -13,18 +13,20 @@ pub(crate) struct ControllerRevision;
 impl Strategy for ControllerRevision {
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        if !object.has("data") {
-            errors.required(&At::Root.field("data"), "data is mandatory");
-        }
         check::nonnegative(object, "revision", &At::Root, &mut errors);
+        let at = At::Root.field("data");
+        match object.at("data") {
+            None => errors.required(&at, "data is mandatory"),
+            Some(data) if !data.is_object() => errors.required(&at, "data must be a valid JSON object"),
+            Some(_) => {}
+        }
         errors.into_vec()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
+        check::nonnegative(new, "revision", &At::Root, &mut errors);
         check::immutable(new, old, "data", &At::Root, &mut errors);
-        let mut errors = errors.into_vec();
-        errors.extend(self.validate(new));
-        errors
+        errors.into_vec()
     }
 }

@@ -1,5 +1,7 @@
 //! StatefulSets.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -7,14 +9,15 @@ use super::{collisions, counts};
 use crate::check;
 use crate::error::{Errors, FieldError};
 use crate::int_or_percent;
-use crate::metadata;
+use crate::names;
 use crate::path::At;
-use crate::pod::defaults;
+use crate::pod::{defaults, template};
 use crate::read::{Fill, Read};
 use crate::same::same_value;
 use crate::selector::{self, Selector};
 use crate::strategy::Strategy;
 use crate::volume_claim;
+use crate::warnings;
 
 pub(crate) struct StatefulSet;
 
@@ -65,14 +68,22 @@ impl Strategy for StatefulSet {
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        spec(object.or_null("spec"), &At::Root.field("spec"), &mut errors);
+        spec(object.or_null("spec"), Scrutiny::New, &At::Root.field("spec"), &mut errors);
         errors.into_vec()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = Errors::new();
         let at = At::Root.field("spec");
-        spec(new.or_null("spec"), &at, &mut errors);
+        let check = |object: &Value, scrutiny: Scrutiny| {
+            let mut errors = Errors::new();
+            spec(object.or_null("spec"), scrutiny, &at, &mut errors);
+            errors
+        };
+        let mut errors = check(new, Scrutiny::Changed);
+        // A template that was let in when templates were not looked at does not stand in the way of other changes.
+        if !errors.is_empty() && !check(old, Scrutiny::Changed).is_empty() {
+            errors = check(new, Scrutiny::Tolerated);
+        }
         let mut munged = new.or_null("spec").clone();
         for field in UPDATABLE {
             munged.copy(field, old.or_null("spec"));
@@ -96,9 +107,24 @@ impl Strategy for StatefulSet {
             "collisionCount",
         ];
         let parts = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
-        counts(new.or_null("status"), &counters, "replicas", &parts, &mut errors);
+        counts(new.or_null("status"), &counters, "replicas", &parts, "status.readyReplicas", &mut errors);
         collisions(new, old, &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings = warnings::controller(new, old, false);
+        let spec = new.or_null("spec");
+        let at = At::Root.field("spec");
+        let claims_at = at.field("volumeClaimTemplates");
+        for (index, claim) in spec.list("volumeClaimTemplates").iter().enumerate() {
+            volume_claim::warn(claim.or_null("spec"), &claims_at.index(index), &mut warnings);
+        }
+        if spec.int("revisionHistoryLimit").is_some_and(|limit| limit < 0) {
+            let text = "a negative value retains all historical revisions; a value >= 0 is recommended";
+            warnings.push(&at.field("revisionHistoryLimit"), text);
+        }
+        warnings.into_vec()
     }
 
     fn has_generation(&self) -> bool {
@@ -106,7 +132,18 @@ impl Strategy for StatefulSet {
     }
 }
 
-fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+/// How closely a spec is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scrutiny {
+    /// All of it.
+    New,
+    /// All but what cannot be changed any more.
+    Changed,
+    /// The template neither.
+    Tolerated,
+}
+
+fn spec(spec: &Value, scrutiny: Scrutiny, at: &At<'_>, errors: &mut Errors) {
     match spec.text("podManagementPolicy") {
         "" => errors.required(&at.field("podManagementPolicy"), ""),
         "OrderedReady" | "Parallel" => {}
@@ -116,13 +153,23 @@ fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let policy_at = at.field("persistentVolumeClaimRetentionPolicy");
     if let Some(policy) = spec.at("persistentVolumeClaimRetentionPolicy") {
         for field in ["whenDeleted", "whenScaled"] {
-            check::one_of(policy, field, &["Retain", "Delete"], &policy_at, errors);
+            if !matches!(policy.text(field), "Retain" | "Delete") {
+                errors.not_supported(&policy_at.field(field), policy.text(field), &["Retain", "Delete"]);
+            }
+        }
+    }
+    if scrutiny == Scrutiny::New {
+        let at = at.field("volumeClaimTemplates");
+        for (index, claim) in spec.list("volumeClaimTemplates").iter().enumerate() {
+            volume_claim::spec(claim.or_null("spec"), &at.index(index).field("spec"), errors);
         }
     }
     check::nonnegative(spec, "replicas", at, errors);
     check::nonnegative(spec, "minReadySeconds", at, errors);
-    check::nonnegative(spec, "revisionHistoryLimit", at, errors);
     check::nonnegative(spec.or_null("ordinals"), "start", &at.field("ordinals"), errors);
+    if scrutiny == Scrutiny::New {
+        check::named(spec, "serviceName", names::dns_label, at, errors);
+    }
     selector::validate(spec, "empty selector is invalid for statefulset", at, errors);
     let selector = Selector::of(spec);
     let template = spec.or_null("template");
@@ -130,7 +177,14 @@ fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     if matches!(selector, Selector::Malformed) {
         errors.invalid(&at.field("selector"), spec.or_null("selector").clone(), "");
     } else {
-        self::template(template, selector.accepts(template), &template_at, errors);
+        if !selector.accepts(template) {
+            let at = template_at.field("metadata");
+            let labels = template.or_null("metadata").or_null("labels").clone();
+            errors.invalid(&at.field("labels"), labels, "`selector` does not match template `labels`");
+        }
+        if scrutiny != Scrutiny::Tolerated {
+            template::validate(&complete(template, spec), &template_at, errors);
+        }
     }
     let pod_at = template_at.field("spec");
     let pod = template.or_null("spec");
@@ -143,18 +197,24 @@ fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
-/// The pod spec itself is not checked: its containers mount volumes that only the claims will bring. The reference leaves it
-/// to the pods.
-fn template(template: &Value, selects: bool, at: &At<'_>, errors: &mut Errors) {
-    let metadata = template.or_null("metadata");
-    if !selects {
-        let at = at.field("metadata");
-        let labels = metadata.or_null("labels").clone();
-        errors.invalid(&at.field("labels"), labels, "`selector` does not match template `labels`");
+/// The template as pods will have it: with volumes for the claims, without the names that the controller gives.
+fn complete<'a>(template: &'a Value, spec: &Value) -> Cow<'a, Value> {
+    let claims = spec.list("volumeClaimTemplates");
+    let pod = template.or_null("spec");
+    if claims.is_empty() && pod.text("subdomain").is_empty() && pod.text("hostname").is_empty() {
+        return Cow::Borrowed(template);
     }
-    metadata::labels(metadata, &at.field("labels"), errors);
-    metadata::annotations(metadata, &at.field("annotations"), errors);
-    crate::pod::annotations(metadata, template.or_null("spec"), &at.field("annotations"), errors);
+    let mut template = template.clone();
+    if let Some(pod) = template.inside("spec") {
+        pod.remove("subdomain");
+        pod.remove("hostname");
+        let names: Vec<&str> = claims.iter().map(|claim| claim.or_null("metadata").text("name")).collect();
+        let mut volumes: Vec<Value> =
+            names.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})).collect();
+        volumes.extend(pod.list("volumes").iter().filter(|volume| !names.contains(&volume.text("name"))).cloned());
+        pod.set("volumes", volumes);
+    }
+    Cow::Owned(template)
 }
 
 fn update_strategy(strategy: &Value, at: &At<'_>, errors: &mut Errors) {

@@ -10,6 +10,7 @@ use crate::path::At;
 use crate::pod::defaults;
 use crate::read::{Fill, Read};
 use crate::strategy::Strategy;
+use crate::warnings::{POD_NAMES, Warnings, pods_name};
 
 pub(crate) struct CronJob;
 
@@ -42,14 +43,29 @@ impl Strategy for CronJob {
             let at = At::Root.field("metadata");
             errors.invalid(&at.field("name"), name, format!("must be no more than {NAME_BYTES_MAX} characters"));
         }
-        spec(object.or_null("spec"), &At::Root.field("spec"), &mut errors);
+        spec(object.or_null("spec"), None, &At::Root.field("spec"), &mut errors);
         errors.into_vec()
     }
 
-    fn validate_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        spec(new.or_null("spec"), &At::Root.field("spec"), &mut errors);
+        spec(new.or_null("spec"), old.at("spec"), &At::Root.field("spec"), &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        if old.is_none() {
+            pods_name(new, POD_NAMES, &mut warnings);
+        }
+        let spec = new.or_null("spec");
+        let at = At::Root.field("spec");
+        if spec.text("schedule").contains("TZ") {
+            warnings.say("CRON_TZ or TZ used in spec.schedule is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details");
+        }
+        let at = at.field("jobTemplate");
+        job::warn(spec.or_null("jobTemplate").or_null("spec"), &at.field("spec"), &mut warnings);
+        warnings.into_vec()
     }
 
     fn has_generation(&self) -> bool {
@@ -57,20 +73,26 @@ impl Strategy for CronJob {
     }
 }
 
-fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+fn spec(spec: &Value, old: Option<&Value>, at: &At<'_>, errors: &mut Errors) {
     let schedule = spec.text("schedule");
     let schedule_at = at.field("schedule");
     if schedule.is_empty() {
         errors.required(&schedule_at, "");
     } else {
-        if schedule.contains("TZ") {
-            let detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
-            errors.invalid(&schedule_at, schedule, detail);
-        } else if let Err(error) = schedule::check(schedule) {
+        if let Err(error) = schedule::check(schedule) {
             errors.invalid(&schedule_at, schedule, error.to_string());
         }
+        // Schedules that have a zone in them since before that was refused may stay.
+        let tolerated = old.is_some_and(|old| old.text("schedule").contains("TZ"));
+        if schedule.contains("TZ") && (!tolerated || spec.has("timeZone")) {
+            let detail = match tolerated {
+                true => "cannot use both timeZone field and TZ or CRON_TZ in schedule",
+                false => "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+            };
+            errors.invalid(&schedule_at, schedule, detail);
+        }
     }
-    if let Some(zone) = spec.text_if("timeZone") {
+    if let Some(zone) = spec.text_if("timeZone").filter(|zone| old.is_none_or(|old| old.text("timeZone") != *zone)) {
         time_zone(zone, &at.field("timeZone"), errors);
     }
     check::nonnegative(spec, "startingDeadlineSeconds", at, errors);

@@ -3,20 +3,25 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::job_update;
+use super::{job_policy, job_status, job_update};
 use crate::check;
 use crate::error::{Errors, FieldError};
 use crate::metadata;
+use crate::names;
 use crate::path::At;
 use crate::pod::{defaults, template};
 use crate::read::{Fill, Read};
 use crate::selector::Selector;
 use crate::strategy::Strategy;
+use crate::warnings::{POD_NAMES, Warnings, pods_name};
 
 pub(crate) struct Job;
 
 const MISMATCH: &str = "`selector` does not match template `labels`";
-const INDEXED_PARALLELISM_MAX: i64 = 100_000;
+const INDEXED_MAX: i64 = 100_000;
+/// How much of an indexed Job of more than [`INDEXED_MAX`] completions may run or fail at once.
+const MANY_INDEXES_MAX: i64 = 10_000;
+const MANAGER_BYTES_MAX: usize = 63;
 /// The labels that tie pods to their Job, and where their value comes from.
 const LABELS: [(&str, &str); 4] = [
     ("batch.kubernetes.io/controller-uid", "uid"),
@@ -62,43 +67,78 @@ impl Strategy for Job {
             .and_then(|template| template.make("metadata"))
             .and_then(|metadata| metadata.make("labels"))
         {
+            // Labels that the user wrote are left for the validation to judge.
             for (label, field) in LABELS {
-                labels.set(label, metadata.text(field));
+                labels.fill(label, metadata.text(field));
             }
         }
         if let Some(labels) = spec.make("selector").and_then(|selector| selector.make("matchLabels")) {
-            labels.set(CONTROLLER_UID, uid);
+            labels.fill(CONTROLLER_UID, uid);
         }
         own_labels(object);
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        generated_selector(object, &mut errors);
-        job(object.or_null("spec"), &At::Root.field("spec"), &mut errors);
+        of_any_age(object, &mut errors);
         errors.into_vec()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        let at = At::Root.field("spec");
-        job(new.or_null("spec"), &at, &mut errors);
-        job_update::validate(new, old, &at, &mut errors);
+        of_any_age(new, &mut errors);
+        job_update::validate(new, old, &At::Root.field("spec"), &mut errors);
         errors.into_vec()
     }
 
-    fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        let at = At::Root.field("status");
-        let status = new.or_null("status");
-        for counter in ["active", "succeeded", "failed", "ready", "terminating"] {
-            check::nonnegative(status, counter, &at, &mut errors);
-        }
+        job_status::validate(new, old, &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        if old.is_none() {
+            pods_name(new, POD_NAMES, &mut warnings);
+        }
+        warn(new.or_null("spec"), &At::Root.field("spec"), &mut warnings);
+        warnings.into_vec()
     }
 
     fn has_generation(&self) -> bool {
         true
+    }
+}
+
+/// What is said of a Job's spec, of a Job or in a CronJob.
+pub(super) fn warn(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
+    let many = |field: &str, limit: i64| spec.int(field).is_some_and(|number| number > limit);
+    if spec.text("completionMode") == "Indexed"
+        && many("completions", INDEXED_MAX)
+        && many("parallelism", MANY_INDEXES_MAX)
+    {
+        warnings.push(at, "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail");
+    }
+    crate::pod::warnings::template(spec.or_null("template"), &at.field("template"), warnings);
+}
+
+/// What holds for every Job, new or changed.
+fn of_any_age(object: &Value, errors: &mut Errors) {
+    let spec = object.or_null("spec");
+    generated_selector(object, errors);
+    job(spec, &At::Root.field("spec"), errors);
+    // The last pod's host name is the Job's name and its index.
+    if spec.text("completionMode") == "Indexed"
+        && let Some(completions) = spec.int("completions").filter(|completions| *completions > 0)
+    {
+        let name = object.or_null("metadata").text("name");
+        let host = format!("{name}-{}", completions - 1);
+        if !names::dns_label(&host).is_empty() {
+            let at = At::Root.field("metadata");
+            let detail = format!("will not able to create pod with invalid DNS label: {host}");
+            errors.invalid(&at.field("name"), name, detail);
+        }
     }
 }
 
@@ -180,10 +220,23 @@ pub(super) fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     if spec.has("maxFailedIndexes") && !spec.has("backoffLimitPerIndex") {
         errors.required(&at.field("backoffLimitPerIndex"), "when maxFailedIndexes is specified");
     }
-    if spec.has("completionMode") {
-        completion_mode(spec, at, errors);
+    if let Some(manager) = spec.text_if("managedBy") {
+        let at = at.field("managedBy");
+        check::domain_prefixed_path(manager, &at, errors);
+        if manager.len() > MANAGER_BYTES_MAX {
+            errors.too_long(&at, MANAGER_BYTES_MAX);
+        }
     }
-    check::one_of_if(spec, "podReplacementPolicy", &["Failed", "TerminatingOrFailed"], at, errors);
+    completion_mode(spec, at, errors);
+    if spec.has("podFailurePolicy") {
+        job_policy::failure(spec, &at.field("podFailurePolicy"), errors);
+    }
+    if spec.has("successPolicy") {
+        job_policy::success(spec, &at.field("successPolicy"), errors);
+    }
+    let replacements: &[&str] =
+        if spec.has("podFailurePolicy") { &["Failed"] } else { &["Failed", "TerminatingOrFailed"] };
+    check::one_of_if(spec, "podReplacementPolicy", replacements, at, errors);
     let template = spec.or_null("template");
     let template_at = at.field("template");
     template::validate(template, &template_at, errors);
@@ -193,72 +246,55 @@ pub(super) fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     match policy {
         // The default for pods is wrong for work that ends; the user has to choose.
         "" | "Always" => errors.required(&policy_at, "valid values: \"OnFailure\", \"Never\""),
+        "OnFailure" if spec.has("podFailurePolicy") => {
+            errors.invalid(&policy_at, policy, "only \"Never\" is supported when podFailurePolicy is specified");
+        }
         "OnFailure" | "Never" => {}
         policy => errors.not_supported(&policy_at, policy, &["OnFailure", "Never"]),
-    }
-    if spec.has("podFailurePolicy") {
-        failure_policy(spec, policy, &at.field("podFailurePolicy"), &pod_at, errors);
     }
 }
 
 fn completion_mode(spec: &Value, at: &At<'_>, errors: &mut Errors) {
-    let mode = spec.text("completionMode");
-    if !matches!(mode, "Indexed" | "NonIndexed") {
-        errors.not_supported(&at.field("completionMode"), mode, &["Indexed", "NonIndexed"]);
-    }
-    if mode == "Indexed" {
-        if !spec.has("completions") {
-            errors.required(&at.field("completions"), "when completion mode is Indexed");
+    let modes = ["NonIndexed", "Indexed"];
+    check::one_of_if(spec, "completionMode", &modes, at, errors);
+    match spec.text_if("completionMode") {
+        Some("Indexed") => indexed(spec, at, errors),
+        None | Some("NonIndexed") => {
+            for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
+                if let Some(value) = spec.at(field) {
+                    errors.invalid(&at.field(field), value.clone(), "requires indexed completion mode");
+                }
+            }
         }
-        if let Some(parallelism) = spec.int("parallelism").filter(|number| *number > INDEXED_PARALLELISM_MAX) {
-            let detail =
-                format!("must be less than or equal to {INDEXED_PARALLELISM_MAX} when completion mode is Indexed");
-            errors.invalid(&at.field("parallelism"), parallelism, detail);
-        }
-    } else if let Some(limit) = spec.at("backoffLimitPerIndex") {
-        errors.invalid(&at.field("backoffLimitPerIndex"), limit.clone(), "requires indexed completion mode");
+        Some(_) => {}
     }
 }
 
-fn failure_policy(spec: &Value, restart_policy: &str, at: &At<'_>, pod_at: &At<'_>, errors: &mut Errors) {
-    const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
-    const RULES_MAX: usize = 20;
-    if restart_policy != "Never" {
-        let detail = "only \"Never\" is supported when podFailurePolicy is specified";
-        errors.invalid(&pod_at.field("restartPolicy"), restart_policy, detail);
+fn indexed(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let completions = spec.int("completions");
+    if completions.is_none() {
+        errors.required(&at.field("completions"), "when completion mode is Indexed");
     }
-    let rules_at = at.field("rules");
-    let rules = spec.or_null("podFailurePolicy").list("rules");
-    if rules.len() > RULES_MAX {
-        errors.too_many(&rules_at, rules.len(), RULES_MAX);
+    let at_most = |field: &str, max: i64, reason: &str, errors: &mut Errors| {
+        if let Some(value) = spec.int(field).filter(|value| *value > max) {
+            errors.invalid(&at.field(field), value, format!("must be less than or equal to {max}{reason}"));
+        }
+    };
+    at_most("parallelism", INDEXED_MAX, " when completion mode is Indexed", errors);
+    if let (Some(completions), Some(failed)) = (completions, spec.int("maxFailedIndexes"))
+        && failed > completions
+    {
+        errors.invalid(&at.field("maxFailedIndexes"), failed, "must be less than or equal to completions");
     }
-    for (index, rule) in rules.iter().enumerate() {
-        let at = rules_at.index(index);
-        match rule.text("action") {
-            "" => errors.required(&at.field("action"), &format!("valid values: {ACTIONS:?}")),
-            "FailIndex" if !spec.has("backoffLimitPerIndex") => {
-                let detail = "requires the backoffLimitPerIndex to be set";
-                errors.invalid(&at.field("action"), "FailIndex", detail);
-            }
-            action if !ACTIONS.contains(&action) => errors.not_supported(&at.field("action"), action, &ACTIONS),
-            _ => {}
+    at_most("maxFailedIndexes", INDEXED_MAX, "", errors);
+    if completions.is_some_and(|completions| completions > INDEXED_MAX) && spec.has("backoffLimitPerIndex") {
+        if !spec.has("maxFailedIndexes") {
+            let detail = format!("must be specified when completions is above {INDEXED_MAX}");
+            errors.required(&at.field("maxFailedIndexes"), &detail);
         }
-        match (rule.has("onExitCodes"), !rule.list("onPodConditions").is_empty()) {
-            (true, true) => {
-                let detail = "specifying both OnExitCodes and OnPodConditions is not supported";
-                errors.invalid(&at, rule.clone(), detail);
-            }
-            (false, false) => {
-                errors.invalid(&at, rule.clone(), "specifying one of OnExitCodes and OnPodConditions is required");
-            }
-            _ => {}
-        }
-        if let Some(codes) = rule.at("onExitCodes") {
-            let at = at.field("onExitCodes");
-            check::one_of(codes, "operator", &["In", "NotIn"], &at, errors);
-            if codes.list("values").is_empty() {
-                errors.invalid(&at.field("values"), Vec::<Value>::new(), "at least one value is required");
-            }
+        let reason = format!(" when completions are above {INDEXED_MAX} and used with backoff limit per index");
+        for field in ["parallelism", "maxFailedIndexes"] {
+            at_most(field, MANY_INDEXES_MAX, &reason, errors);
         }
     }
 }

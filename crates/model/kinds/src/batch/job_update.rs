@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::job_status::is_true;
 use crate::check;
 use crate::error::Errors;
 use crate::path::At;
@@ -12,7 +13,7 @@ pub(super) fn validate(new: &Value, old: &Value, at: &At<'_>, errors: &mut Error
     let (new_spec, old_spec) = (new.or_null("spec"), old.or_null("spec"));
     completions(new_spec, old_spec, at, errors);
     check::immutable(new_spec, old_spec, "selector", at, errors);
-    template(new_spec, old_spec, old, at, errors);
+    template(new_spec, old_spec, old.or_null("status"), at, errors);
     for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         check::immutable(new_spec, old_spec, field, at, errors);
     }
@@ -25,32 +26,54 @@ fn completions(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
     }
     let at = at.field("completions");
     let value = new.or_null("completions").clone();
-    if new.text("completionMode") != "Indexed" || !new.has("completions") || !old.has("completions") {
+    if new.text("completionMode") != "Indexed" {
         errors.invalid(&at, value, check::IMMUTABLE);
-    } else if new.int("completions") != new.int("parallelism") {
-        let detail = "can only be modified in tandem with parallelism";
-        errors.invalid(&at, value, detail);
+    } else if new.has("completions") && new.int("completions") != new.int("parallelism") {
+        errors.invalid(&at, value, "can only be modified in tandem with spec.parallelism");
     }
 }
 
-/// The template is fixed. While a suspended Job has not begun, it may still be told where to run.
-fn template(new: &Value, old: &Value, old_job: &Value, at: &At<'_>, errors: &mut Errors) {
-    const SCHEDULING: [&str; 4] = ["nodeSelector", "affinity", "tolerations", "schedulingGates"];
+/// The template is fixed. While a suspended Job has not begun, or has stopped, it may still be told where to run, and once it
+/// has stopped, with what.
+fn template(new: &Value, old: &Value, status: &Value, at: &At<'_>, errors: &mut Errors) {
+    let wanted = new.or_null("template");
     let mut template = old.or_null("template").clone();
-    let suspended = old.is("suspend") && !old_job.or_null("status").has("startTime");
-    if suspended {
-        let wanted = new.or_null("template");
-        if let Some(spec) = template.inside("spec") {
-            for field in SCHEDULING {
-                spec.copy(field, wanted.or_null("spec"));
-            }
+    let suspended = old.is("suspend");
+    let stopped = suspended && is_true(status, "Suspended");
+    if suspended && (stopped || !status.has("startTime")) {
+        scheduling(&mut template, wanted);
+    }
+    if stopped {
+        resources(&mut template, wanted);
+    }
+    if !same_value(wanted, &template) {
+        errors.invalid(&at.field("template"), wanted.clone(), check::IMMUTABLE);
+    }
+}
+
+fn scheduling(template: &mut Value, wanted: &Value) {
+    let pod = wanted.or_null("spec");
+    if let Some(spec) = template.inside("spec") {
+        for field in ["nodeSelector", "tolerations", "schedulingGates"] {
+            spec.copy(field, pod);
         }
-        if let Some(metadata) = template.make("metadata") {
-            metadata.copy("labels", wanted.or_null("metadata"));
-            metadata.copy("annotations", wanted.or_null("metadata"));
+        if let Some(affinity) = spec.make("affinity") {
+            affinity.copy("nodeAffinity", pod.or_null("affinity"));
         }
     }
-    if !same_value(new.or_null("template"), &template) {
-        errors.invalid(&at.field("template"), new.or_null("template").clone(), check::IMMUTABLE);
+    if let Some(metadata) = template.make("metadata") {
+        metadata.copy("labels", wanted.or_null("metadata"));
+        metadata.copy("annotations", wanted.or_null("metadata"));
+    }
+}
+
+fn resources(template: &mut Value, wanted: &Value) {
+    let Some(spec) = template.inside("spec") else { return };
+    for list in ["containers", "initContainers"] {
+        for (container, wanted) in spec.each(list).zip(wanted.or_null("spec").list(list)) {
+            if container.text("name") == wanted.text("name") {
+                container.copy("resources", wanted);
+            }
+        }
     }
 }

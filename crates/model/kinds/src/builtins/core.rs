@@ -3,13 +3,17 @@
 use super::kind;
 use crate::declaration::{Declaration, NameRule, Subresource, Verbs};
 use crate::{
-    apps, config, endpoints, event, namespace, node, pod, pod_template, quota, service, storage, volume_claim,
+    apps, config, endpoints, event, namespace, node, pod, pod_template, quota, service, service_account, storage,
+    volume_claim,
 };
 
 pub(super) const CORE: &[Declaration] = &[
     kind!("", "bindings", "binding", "Binding").verbs(Verbs::CreateOnly),
     kind!("", "configmaps", "configmap", "ConfigMap").rules(&config::ConfigMap).short(&["cm"]),
-    kind!("", "endpoints", "endpoints", "Endpoints").rules(&endpoints::Endpoints).short(&["ep"]),
+    kind!("", "endpoints", "endpoints", "Endpoints")
+        .rules(&endpoints::Endpoints)
+        .short(&["ep"])
+        .deprecated("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
     kind!("", "events", "event", "Event").rules(&event::CoreEvent).short(&["ev"]).selectable(EVENT_FIELDS),
     kind!("", "limitranges", "limitrange", "LimitRange").rules(&quota::LimitRange).short(&["limits"]),
     kind!("", "namespaces", "namespace", "Namespace")
@@ -53,7 +57,10 @@ pub(super) const CORE: &[Declaration] = &[
         .short(&["quota"])
         .subresources(&[Subresource::Status]),
     kind!("", "secrets", "secret", "Secret").rules(&config::Secret).selectable(&[("type", "type")]),
-    kind!("", "serviceaccounts", "serviceaccount", "ServiceAccount").short(&["sa"]).subresources(&[Subresource::Token]),
+    kind!("", "serviceaccounts", "serviceaccount", "ServiceAccount")
+        .rules(&service_account::ServiceAccount)
+        .short(&["sa"])
+        .subresources(&[Subresource::Token]),
     kind!("", "services", "service", "Service")
         .rules(&service::Service)
         .short(&["svc"])

@@ -45,6 +45,22 @@ impl Strategy for Secret {
         errors.into_vec()
     }
 
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        if new.text("type") != "kubernetes.io/tls" {
+            return Vec::new();
+        }
+        // Go's words for what is not PEM at all. Whether key and certificate belong together is for those who use them to find.
+        for (key, block, what) in
+            [("tls.crt", "-----BEGIN CERTIFICATE-----", "certificate"), ("tls.key", "-----BEGIN ", "key")]
+        {
+            let text = STANDARD.decode(new.or_null("data").text(key)).unwrap_or_default();
+            if !String::from_utf8_lossy(&text).contains(block) {
+                return vec![format!("tls: failed to find any PEM data in {what} input")];
+            }
+        }
+        Vec::new()
+    }
+
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
         check::immutable(new, old, "type", &At::Root, &mut errors);

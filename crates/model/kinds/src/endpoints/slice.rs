@@ -44,6 +44,13 @@ impl Strategy for EndpointSlice {
         errors
     }
 
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        if new.text("addressType") == "FQDN" {
+            return vec!["spec.addressType: FQDN endpoints are deprecated".to_owned()];
+        }
+        Vec::new()
+    }
+
     fn has_generation(&self) -> bool {
         true
     }

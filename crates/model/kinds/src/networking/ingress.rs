@@ -34,6 +34,16 @@ impl Strategy for Ingress {
         errors.into_vec()
     }
 
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let annotated = new.or_null("metadata").or_null("annotations").has(CLASS_ANNOTATION);
+        if old.is_none() && annotated && !new.or_null("spec").has("ingressClassName") {
+            return vec![format!(
+                "annotation {CLASS_ANNOTATION:?} is deprecated, please use 'spec.ingressClassName' instead"
+            )];
+        }
+        Vec::new()
+    }
+
     fn validate_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
         spec(new.or_null("spec"), &At::Root.field("spec"), &mut errors);
@@ -192,7 +202,7 @@ impl Strategy for IngressClass {
         if controller.len() > CONTROLLER_BYTES_MAX {
             errors.too_long(&controller_at, CONTROLLER_BYTES_MAX);
         }
-        domain_prefixed_path(controller, &controller_at, &mut errors);
+        check::domain_prefixed_path(controller, &controller_at, &mut errors);
         if let Some(parameters) = spec.at("parameters") {
             let at = at.field("parameters");
             check::required(parameters, "kind", &at, &mut errors);
@@ -226,20 +236,5 @@ impl Strategy for IngressClass {
 
     fn has_generation(&self) -> bool {
         true
-    }
-}
-
-fn domain_prefixed_path(path: &str, at: &At<'_>, errors: &mut Errors) {
-    match path.split_once('/') {
-        _ if path.is_empty() => errors.required(at, ""),
-        Some((host, rest)) if !host.is_empty() && !rest.is_empty() => {
-            errors.each_invalid(at, host, names::dns_subdomain(host));
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
-            if !rest.bytes().all(allowed) {
-                let detail = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-                errors.invalid(at, rest, detail);
-            }
-        }
-        _ => errors.invalid(at, path, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
     }
 }

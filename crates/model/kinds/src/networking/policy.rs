@@ -9,6 +9,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::strategy::Strategy;
+use crate::warnings::{self, Warnings};
 
 pub(crate) struct NetworkPolicy;
 
@@ -54,6 +55,29 @@ impl Strategy for NetworkPolicy {
             }
         }
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        let at = At::Root.field("spec");
+        for (list, peers) in [("ingress", "from"), ("egress", "to")] {
+            let at = at.field(list);
+            for (index, rule) in new.or_null("spec").list(list).iter().enumerate() {
+                let at = at.index(index);
+                let at = at.field(peers);
+                for (index, peer) in rule.list(peers).iter().enumerate() {
+                    let at = at.index(index);
+                    let at = at.field("ipBlock");
+                    let block = peer.or_null("ipBlock");
+                    warnings::range(block.text("cidr"), &at.field("cidr"), &mut warnings);
+                    let at = at.field("except");
+                    for (index, range) in block.texts("except").enumerate() {
+                        warnings::range(range, &at.index(index), &mut warnings);
+                    }
+                }
+            }
+        }
+        warnings.into_vec()
     }
 
     fn has_generation(&self) -> bool {

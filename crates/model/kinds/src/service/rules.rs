@@ -10,6 +10,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::Read;
 use crate::same::same;
+use crate::warnings::{self, Warnings};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
@@ -281,5 +282,56 @@ pub(super) fn load_balancer(service: &Value, at: &At<'_>, errors: &mut Errors) {
                 errors.invalid(&at.field("hostname"), host, "must be a DNS name, not an IP address");
             }
         }
+    }
+}
+
+const OLD_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+
+/// What is said of a Service.
+pub(super) fn warn(service: &Value, warnings: &mut Warnings) {
+    let spec = service.or_null("spec");
+    let at = At::Root.field("spec");
+    let kind = spec.text("type");
+    if service.or_null("metadata").or_null("annotations").has(OLD_HINTS) {
+        warnings.say(format!(
+            "annotation {OLD_HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
+        ));
+    }
+    let each = |list: &str, check: fn(&str, &At<'_>, &mut Warnings), warnings: &mut Warnings| {
+        let at = at.field(list);
+        for (index, text) in spec.texts(list).enumerate() {
+            check(text, &at.index(index), warnings);
+        }
+    };
+    let headless = kind == "ClusterIP" && spec.text("clusterIP") == "None";
+    let external = !spec.list("externalIPs").is_empty();
+    if kind != "ExternalName" && !headless {
+        each("clusterIPs", warnings::address, warnings);
+    }
+    if headless {
+        if !spec.text("loadBalancerIP").is_empty() {
+            warnings.say("spec.loadBalancerIP is ignored for headless services");
+        }
+        if external {
+            warnings.say("spec.externalIPs is ignored for headless services");
+        }
+        if spec.text("sessionAffinity") != "None" {
+            warnings.say("spec.SessionAffinity is ignored for headless services");
+        }
+    }
+    each("externalIPs", warnings::address, warnings);
+    if external && !headless && kind != "ExternalName" {
+        warnings.say("spec.externalIPs is deprecated and may no longer be implemented in some clusters");
+    }
+    warnings::address(spec.text("loadBalancerIP"), &at.field("loadBalancerIP"), warnings);
+    each("loadBalancerSourceRanges", warnings::range, warnings);
+    if external && kind == "ExternalName" {
+        warnings.say("spec.externalIPs is ignored when spec.type is \"ExternalName\"");
+    }
+    if kind != "ExternalName" && !spec.text("externalName").is_empty() {
+        warnings.say("spec.externalName is ignored when spec.type is not \"ExternalName\"");
+    }
+    if spec.text("trafficDistribution") == "PreferClose" {
+        warnings.say("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"");
     }
 }

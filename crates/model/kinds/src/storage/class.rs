@@ -9,6 +9,7 @@ use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
 use crate::strategy::Strategy;
+use crate::warnings::{Warnings, node_expressions};
 
 pub(crate) struct StorageClass;
 
@@ -30,6 +31,15 @@ impl Strategy for StorageClass {
         check::one_of(object, "volumeBindingMode", &modes, &At::Root, &mut errors);
         topologies(object, &At::Root.field("allowedTopologies"), &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        let at = At::Root.field("allowedTopologies");
+        for (index, term) in new.list("allowedTopologies").iter().enumerate() {
+            node_expressions(term, "matchLabelExpressions", &at.index(index), &mut warnings);
+        }
+        warnings.into_vec()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {

@@ -12,6 +12,7 @@ use crate::read::{Fill, Read};
 use crate::resources;
 use crate::same::same;
 use crate::strategy::Strategy;
+use crate::warnings::{Warnings, node_expressions, old_node_label};
 
 pub(crate) struct CsiDriver;
 
@@ -89,6 +90,19 @@ impl Strategy for CsiNode {
 pub(crate) struct CsiStorageCapacity;
 
 impl Strategy for CsiStorageCapacity {
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Warnings::default();
+        let topology = new.or_null("nodeTopology");
+        let at = At::Root.field("nodeTopology");
+        node_expressions(topology, "matchExpressions", &at, &mut warnings);
+        for (label, _) in topology.map("matchLabels").into_iter().flatten() {
+            if let Some(text) = old_node_label(label) {
+                warnings.push(&at.field("matchLabels").field(label), text);
+            }
+        }
+        warnings.into_vec()
+    }
+
     fn default(&self, object: &mut Value) {
         for field in ["capacity", "maximumVolumeSize"] {
             resources::canonicalise(object, field);

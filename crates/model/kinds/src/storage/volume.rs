@@ -14,6 +14,7 @@ use crate::resources;
 use crate::same::{difference, same_value};
 use crate::strategy::Strategy;
 use crate::volume_claim;
+use crate::warnings::{Warnings, node_expressions, old_storage_class};
 
 pub(crate) struct PersistentVolume;
 
@@ -68,6 +69,38 @@ impl Strategy for PersistentVolume {
         let name = object.or_null("metadata").text("name");
         spec(object.or_null("spec"), name, &At::Root.field("spec"), &mut errors);
         errors.into_vec()
+    }
+
+    fn warnings(&self, new: &Value, _old: Option<&Value>) -> Vec<String> {
+        const OLD: [(&str, &str, &str); 6] = [
+            ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+            ("photonPersistentDisk", "photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+            ("scaleIO", "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+            ("storageos", "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+            ("glusterfs", "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+            ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+        ];
+        let mut warnings = Warnings::default();
+        old_storage_class(new, &mut warnings);
+        let spec = new.or_null("spec");
+        let at = At::Root.field("spec");
+        if spec.text("persistentVolumeReclaimPolicy") == "Recycle" {
+            let text = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.";
+            warnings.push(&at.field("persistentVolumeReclaimPolicy"), text);
+        }
+        let affinity_at = at.field("nodeAffinity");
+        let terms_at = affinity_at.field("required");
+        let terms_at = terms_at.field("nodeSelectorTerms");
+        let required = spec.or_null("nodeAffinity").or_null("required");
+        for (index, term) in required.list("nodeSelectorTerms").iter().enumerate() {
+            node_expressions(term, "matchExpressions", &terms_at.index(index), &mut warnings);
+        }
+        for (name, shown, text) in OLD {
+            if spec.has(name) {
+                warnings.push(&at.field(shown), text);
+            }
+        }
+        warnings.into_vec()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {

@@ -4,9 +4,11 @@
 
 mod case;
 mod declarations;
+mod jobs;
 mod more;
 mod pods;
 mod properties;
 mod services;
 mod small;
+mod warnings;
 mod workloads;
