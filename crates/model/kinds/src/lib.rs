@@ -25,6 +25,8 @@ mod check;
 mod config;
 mod custom;
 mod declaration;
+mod device_names;
+mod devices;
 mod endpoints;
 mod error;
 mod event;

@@ -23,17 +23,23 @@ pub(crate) fn default_spec(spec: &mut Value) {
     spec.fill("volumeMode", "Filesystem");
     resources::canonicalise_requirements(spec, "resources");
     spec.fill("resources", Map::new());
-    // The two ways to name a source always say the same, unless the new one reaches into another namespace.
+}
+
+/// Makes the two ways to name a source of a new claim's contents say the same. What only the newer may name is dropped from
+/// the older (KEP-1495); sources in other namespaces are alpha, and dropped.
+fn populate(spec: &mut Value) {
+    if !spec.or_null("dataSourceRef").text("namespace").is_empty() {
+        spec.remove("dataSourceRef");
+    }
+    if let (Some(source), None) = (spec.at("dataSource"), spec.at("dataSourceRef")) {
+        let known = [("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")];
+        if !known.contains(&(source.text("apiGroup"), source.text("kind"))) {
+            spec.remove("dataSource");
+        }
+    }
     match (spec.at("dataSource").cloned(), spec.at("dataSourceRef").cloned()) {
         (Some(source), None) => spec.set("dataSourceRef", source),
-        (None, Some(source)) if source.text("namespace").is_empty() => {
-            let group = source.text("apiGroup");
-            let volume_source = matches!((group, source.text("kind")), ("", "PersistentVolumeClaim"))
-                || (group == "snapshot.storage.k8s.io" && source.text("kind") == "VolumeSnapshot");
-            if volume_source {
-                spec.set("dataSource", source);
-            }
-        }
+        (None, Some(source)) => spec.set("dataSource", source),
         _ => {}
     }
 }
@@ -56,15 +62,23 @@ pub(crate) fn spec(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             None => errors.invalid(&storage_at, storage.clone(), "must be a quantity"),
         },
     }
-    for field in ["storageClassName", "volumeAttributesClassName"] {
-        check::named(spec, field, names::dns_subdomain, at, errors);
-    }
+    check::named(spec, "storageClassName", names::dns_subdomain, at, errors);
     check::one_of_if(spec, "volumeMode", &["Block", "Filesystem"], at, errors);
     for field in ["dataSource", "dataSourceRef"] {
         if let Some(source) = spec.at(field) {
             data_source(source, &at.field(field), errors);
         }
     }
+    if let (Some(source), Some(reference)) = (spec.at("dataSource"), spec.at("dataSourceRef")) {
+        // What the reference shows as the value is a path.
+        let shown = at.field("dataSource").to_string();
+        if !reference.text("namespace").is_empty() {
+            errors.invalid(at, shown, "may not be specified when dataSourceRef.namespace is specified");
+        } else if ["apiGroup", "kind", "name"].iter().any(|part| source.text(part) != reference.text(part)) {
+            errors.invalid(at, shown, "must match dataSourceRef");
+        }
+    }
+    check::named(spec, "volumeAttributesClassName", names::dns_subdomain, at, errors);
 }
 
 /// What is said of a claim's spec.
@@ -86,7 +100,8 @@ pub(crate) fn access_modes(spec: &Value, missing: &str, at: &At<'_>, errors: &mu
     for mode in spec.texts("accessModes").filter(|mode| !ACCESS_MODES.contains(mode)) {
         errors.not_supported(&at, mode, &ACCESS_MODES);
     }
-    if modes.len() > 1 && spec.texts("accessModes").any(|mode| mode == "ReadWriteOncePod") {
+    let others = |mode: &str| mode != "ReadWriteOncePod" && ACCESS_MODES.contains(&mode);
+    if spec.texts("accessModes").any(|mode| mode == "ReadWriteOncePod") && spec.texts("accessModes").any(others) {
         errors.forbidden(&at, "may not use ReadWriteOncePod with other access modes");
     }
 }
@@ -103,6 +118,7 @@ fn data_source(source: &Value, at: &At<'_>, errors: &mut Errors) {
         );
     }
     check::named(source, "apiGroup", names::dns_subdomain, at, errors);
+    check::named(source, "namespace", names::dns_label, at, errors);
 }
 
 /// The rules of claims.
@@ -121,6 +137,9 @@ impl Strategy for PersistentVolumeClaim {
 
     fn prepare_for_create(&self, object: &mut Value, _now: Timestamp) {
         object.set("status", json!({"phase": "Pending"}));
+        if let Some(spec) = object.inside("spec") {
+            populate(spec);
+        }
     }
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
@@ -148,11 +167,50 @@ impl Strategy for PersistentVolumeClaim {
         let mut errors = Errors::new();
         let at = At::Root.field("status");
         let at = at.field("capacity");
-        for (name, value) in new.or_null("status").map("capacity").into_iter().flatten() {
+        let status = new.or_null("status");
+        for (name, value) in status.map("capacity").into_iter().flatten() {
             resources::nonnegative(value, &at.key(name), &mut errors);
         }
+        resizing(status, &mut errors);
         errors.into_vec()
     }
+}
+
+const RESIZING: [&str; 5] = [
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
+
+/// How far a change of size is.
+fn resizing(status: &Value, errors: &mut Errors) {
+    let at = At::Root.field("status");
+    let statuses_at = at.field("allocatedResourceStatuses");
+    for (name, value) in status.strings("allocatedResourceStatuses") {
+        resource_key(name, &statuses_at, errors);
+        if !RESIZING.contains(&value) {
+            errors.not_supported(&statuses_at, name, &RESIZING);
+        }
+    }
+    let at = at.field("allocatedResources");
+    for (name, value) in status.map("allocatedResources").into_iter().flatten() {
+        if resource_key(name, &at, errors) {
+            resources::nonnegative(value, &at.key(name), errors);
+        }
+    }
+}
+
+/// `storage`, or a resource of somebody else's. Answers whether it is fine.
+fn resource_key(name: &str, at: &At<'_>, errors: &mut Errors) -> bool {
+    let complaints = names::qualified_name(name);
+    let fine = complaints.is_empty() && (!resources::is_native(name) || name == "storage");
+    if complaints.is_empty() && !fine {
+        errors.not_supported(at, name, &["storage"]);
+    }
+    errors.each_invalid(at, name, complaints);
+    fine
 }
 
 fn update(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
@@ -166,8 +224,10 @@ fn update(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
     if !old_spec.has("storageClassName") {
         before.copy("storageClassName", new_spec);
     }
-    munged.copy("volumeAttributesClassName", old_spec);
     let bound = new.or_null("status").text("phase") == "Bound";
+    if bound {
+        munged.copy("volumeAttributesClassName", old_spec);
+    }
     if bound && let Some(requests) = munged.inside("resources").and_then(|resources| resources.inside("requests")) {
         requests.copy("storage", old_spec.or_null("resources").or_null("requests"));
     }
@@ -188,9 +248,16 @@ fn update(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
             errors.forbidden(&at.field("storage"), "field can not be less than status.capacity");
         }
     }
+    check::immutable(new_spec, old_spec, "volumeMode", &At::Root, errors);
     let class_at = at.field("volumeAttributesClassName");
     let (new_class, old_class) = (new_spec.at("volumeAttributesClassName"), old_spec.at("volumeAttributesClassName"));
-    if !same(new_class, old_class) && old_class.is_some() && new_class.is_none() {
-        errors.forbidden(&class_at, "update from non-nil value to nil is forbidden");
+    if !same(new_class, old_class) && old.or_null("status").has("currentVolumeAttributesClassName") {
+        let what = match new_spec.text_if("volumeAttributesClassName") {
+            None => "nil",
+            Some("") => "empty string",
+            Some(_) => return,
+        };
+        let detail = format!("update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil");
+        errors.forbidden(&class_at, detail);
     }
 }

@@ -3,8 +3,8 @@
 use super::kind;
 use crate::declaration::{Declaration, NameRule, Subresource, Verbs};
 use crate::{
-    admission, apps, batch, certificate, custom, endpoints, event, flow, hpa, lease, networking, policy, rbac, review,
-    runtime_class, storage,
+    admission, apps, batch, certificate, custom, devices, endpoints, event, flow, hpa, lease, networking, policy, rbac,
+    review, runtime_class, storage,
 };
 
 const EXTENSIONS: &[&str] = &["api-extensions"];
@@ -268,10 +268,14 @@ pub(super) const RBAC: &[Declaration] = &[
 ];
 
 pub(super) const RESOURCE: &[Declaration] = &[
-    kind!("resource.k8s.io", "deviceclasses", "deviceclass", "DeviceClass").cluster(),
-    kind!("resource.k8s.io", "resourceclaims", "resourceclaim", "ResourceClaim").subresources(&[Subresource::Status]),
-    kind!("resource.k8s.io", "resourceclaimtemplates", "resourceclaimtemplate", "ResourceClaimTemplate"),
+    kind!("resource.k8s.io", "deviceclasses", "deviceclass", "DeviceClass").rules(&devices::DeviceClass).cluster(),
+    kind!("resource.k8s.io", "resourceclaims", "resourceclaim", "ResourceClaim")
+        .rules(&devices::ResourceClaim)
+        .subresources(&[Subresource::Status]),
+    kind!("resource.k8s.io", "resourceclaimtemplates", "resourceclaimtemplate", "ResourceClaimTemplate")
+        .rules(&devices::ResourceClaimTemplate),
     kind!("resource.k8s.io", "resourceslices", "resourceslice", "ResourceSlice")
+        .rules(&devices::ResourceSlice)
         .cluster()
         .selectable(&[("spec.nodeName", "spec.nodeName"), ("spec.driver", "spec.driver")]),
 ];

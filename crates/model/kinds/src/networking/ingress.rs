@@ -24,13 +24,15 @@ impl Strategy for Ingress {
         let mut errors = Errors::new();
         let spec_value = object.or_null("spec");
         let annotations = object.or_null("metadata").or_null("annotations");
-        let at = At::Root.field("metadata");
-        if annotations.has(CLASS_ANNOTATION) && spec_value.has("ingressClassName") {
-            let at = at.field("annotations");
-            let detail = "can not be set when the class field is also set";
-            errors.invalid(&at.field(CLASS_ANNOTATION), annotations.text(CLASS_ANNOTATION), detail);
-        }
         spec(spec_value, &At::Root.field("spec"), &mut errors);
+        if let (Some(annotated), Some(class)) =
+            (annotations.text_if(CLASS_ANNOTATION), spec_value.text_if("ingressClassName"))
+            && annotated != class
+        {
+            let at = At::Root.field("annotations");
+            let detail = "must match `ingressClassName` when both are specified";
+            errors.invalid(&at.field(CLASS_ANNOTATION), annotated, detail);
+        }
         errors.into_vec()
     }
 
@@ -136,10 +138,16 @@ fn path(rule: &Value, at: &At<'_>, errors: &mut Errors) {
     let path_at = at.field("path");
     let kind_at = at.field("pathType");
     match rule.text_if("pathType") {
-        None => errors.required(&kind_at, "pathType must be specified"),
+        None => {
+            errors.required(&kind_at, "pathType must be specified");
+            return;
+        }
         Some("Exact" | "Prefix") => {
             if !path.starts_with('/') {
                 errors.invalid(&path_at, path, "must be an absolute path");
+            }
+            if path.is_empty() {
+                return backend(rule.or_null("backend"), &at.field("backend"), errors);
             }
             for sequence in INSIDE.iter().filter(|sequence| path.contains(*sequence)) {
                 errors.invalid(&path_at, path, format!("must not contain '{sequence}'"));
@@ -163,9 +171,7 @@ fn backend(backend: &Value, at: &At<'_>, errors: &mut Errors) {
         (Some(_), Some(_)) => errors.invalid(at, "", "cannot set both resource and service backends"),
         (None, None) => errors.invalid(at, "", "resource or service backend is required"),
         (Some(resource), None) => {
-            let at = at.field("resource");
-            check::required(resource, "kind", &at, errors);
-            check::required(resource, "name", &at, errors);
+            reference(resource, &at.field("resource"), errors);
         }
         (None, Some(service)) => {
             let service_at = at.field("service");
@@ -180,6 +186,15 @@ fn backend(backend: &Value, at: &At<'_>, errors: &mut Errors) {
             }
         }
     }
+}
+
+/// Names an object of any kind.
+fn reference(reference: &Value, at: &At<'_>, errors: &mut Errors) {
+    if let Some(group) = reference.text_if("apiGroup") {
+        errors.each_invalid(&at.field("apiGroup"), group, names::dns_subdomain(group));
+    }
+    check::required_named(reference, "kind", names::path_segment, at, errors);
+    check::required_named(reference, "name", names::path_segment, at, errors);
 }
 
 pub(crate) struct IngressClass;
@@ -205,15 +220,16 @@ impl Strategy for IngressClass {
         check::domain_prefixed_path(controller, &controller_at, &mut errors);
         if let Some(parameters) = spec.at("parameters") {
             let at = at.field("parameters");
-            check::required(parameters, "kind", &at, &mut errors);
-            check::required(parameters, "name", &at, &mut errors);
-            check::named(parameters, "apiGroup", names::dns_subdomain, &at, &mut errors);
+            reference(parameters, &at, &mut errors);
             let scope = parameters.text("scope");
             check::one_of(parameters, "scope", &["Cluster", "Namespace"], &at, &mut errors);
             match (scope, parameters.text_if("namespace")) {
-                ("Namespace", None | Some("")) => {
+                ("Namespace", None) => {
                     let detail = "`parameters.scope` is set to 'Namespace'";
                     errors.required(&at.field("namespace"), detail);
+                }
+                ("Namespace", Some(namespace)) => {
+                    errors.each_invalid(&at.field("namespace"), namespace, names::dns_label(namespace));
                 }
                 ("Cluster", Some(_)) => {
                     let detail = "`parameters.scope` is set to 'Cluster'";

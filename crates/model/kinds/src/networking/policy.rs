@@ -13,7 +13,7 @@ use crate::warnings::{self, Warnings};
 
 pub(crate) struct NetworkPolicy;
 
-const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "SCTP"];
 
 impl Strategy for NetworkPolicy {
     fn default(&self, object: &mut Value) {
@@ -50,7 +50,7 @@ impl Strategy for NetworkPolicy {
         } else {
             for (index, kind) in spec.texts("policyTypes").enumerate() {
                 if !matches!(kind, "Ingress" | "Egress") {
-                    errors.not_supported(&types_at.index(index), kind, &["Egress", "Ingress"]);
+                    errors.not_supported(&types_at.index(index), kind, &["Ingress", "Egress"]);
                 }
             }
         }
@@ -104,7 +104,7 @@ fn port(port: &Value, at: &At<'_>, errors: &mut Errors) {
     if let Some(end) = port.int("endPort") {
         let at = at.field("endPort");
         match port.at("port") {
-            None => errors.required(&at, "must be specified when `endPort` is specified"),
+            None => errors.invalid(&at, end, "may not be specified when `port` is not specified"),
             Some(Value::String(_)) => errors.invalid(&at, end, "may not be specified when `port` is non-numeric"),
             Some(start) => {
                 if end < start.as_i64().unwrap_or(0) {
@@ -150,7 +150,7 @@ fn ip_block(block: &Value, at: &At<'_>, errors: &mut Errors) {
         let at = at.index(index);
         let Some((inner, inner_length)) = check::cidr(except, &at, errors) else { continue };
         if inner_length <= length || !contains(network, length, inner) {
-            errors.invalid(&at, except, format!("must be a strict subset of `cidr` {range}"));
+            errors.invalid(&at, except, "must be a strict subset of `cidr`");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::path::At;
 use crate::pod::volumes::remote;
 use crate::read::{Fill, Read};
 use crate::resources;
-use crate::same::same;
+use crate::same::{same, same_value};
 use crate::strategy::Strategy;
 use crate::warnings::{Warnings, node_expressions, old_node_label};
 
@@ -37,11 +37,20 @@ impl Strategy for CsiDriver {
         let policies = ["File", "None", "ReadWriteOnceWithFSType"];
         check::one_of_if(spec, "fsGroupPolicy", &policies, &at, &mut errors);
         let modes_at = at.field("volumeLifecycleModes");
-        for (index, mode) in spec.texts("volumeLifecycleModes").enumerate() {
+        for mode in spec.texts("volumeLifecycleModes") {
             if !matches!(mode, "Ephemeral" | "Persistent") {
-                errors.not_supported(&modes_at.index(index), mode, &["Ephemeral", "Persistent"]);
+                errors.not_supported(&modes_at, mode, &["Persistent", "Ephemeral"]);
             }
         }
+        if let Some(seconds) = spec.int("nodeAllocatableUpdatePeriodSeconds").filter(|seconds| *seconds < 10) {
+            let detail = "must be greater than or equal to 10 seconds";
+            errors.invalid(&at.field("nodeAllocatableUpdatePeriodSeconds"), seconds, detail);
+        }
+        if let Some(value) = spec.at("serviceAccountTokenInSecrets").filter(|_| spec.list("tokenRequests").is_empty()) {
+            let detail = "must not be set when tokenRequests is empty";
+            errors.invalid(&at.field("serviceAccountTokenInSecrets"), value.clone(), detail);
+        }
+        token_requests(spec, &at.field("tokenRequests"), &mut errors);
         errors.into_vec()
     }
 
@@ -49,8 +58,13 @@ impl Strategy for CsiDriver {
         let mut errors = self.validate(new);
         let mut fixed = Errors::new();
         let at = At::Root.field("spec");
-        for field in ["attachRequired", "volumeLifecycleModes"] {
-            check::immutable(new.or_null("spec"), old.or_null("spec"), field, &at, &mut fixed);
+        // Spelt this way in the reference.
+        for (field, shown) in [("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")]
+        {
+            let (new, old) = (new.or_null("spec"), old.or_null("spec"));
+            if !same(new.at(field), old.at(field)) {
+                fixed.invalid(&at.field(shown), new.or_null(field).clone(), check::IMMUTABLE);
+            }
         }
         errors.extend(fixed.into_vec());
         errors
@@ -61,7 +75,32 @@ impl Strategy for CsiDriver {
     }
 }
 
+/// The tokens that the driver is given: one for an audience.
+fn token_requests(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    let requests = spec.list("tokenRequests");
+    for (index, request) in requests.iter().enumerate() {
+        let at = at.index(index);
+        let audience = request.text("audience");
+        if requests[..index].iter().any(|other| other.text("audience") == audience) {
+            errors.duplicate(&at.field("audience"), audience);
+            continue;
+        }
+        let at = at.field("expirationSeconds");
+        match request.int("expirationSeconds") {
+            Some(seconds) if seconds < 600 => {
+                errors.invalid(&at, seconds, "may not specify a duration less than 10 minutes");
+            }
+            Some(seconds) if seconds > 1 << 32 => {
+                errors.invalid(&at, seconds, "may not specify a duration larger than 2^32 seconds");
+            }
+            _ => {}
+        }
+    }
+}
+
 pub(crate) struct CsiNode;
+
+const NODE_ID_BYTES_MAX: usize = 256;
 
 impl Strategy for CsiNode {
     fn validate(&self, object: &Value) -> Vec<FieldError> {
@@ -74,16 +113,44 @@ impl Strategy for CsiNode {
             let name = driver.text("name");
             remote::csi_driver(name, &at.field("name"), &mut errors);
             check::required(driver, "nodeID", &at, &mut errors);
+            if driver.text("nodeID").len() > NODE_ID_BYTES_MAX {
+                let detail = format!("must be {NODE_ID_BYTES_MAX} characters or less");
+                errors.invalid(&at.field("nodeID"), driver.text("nodeID"), detail);
+            }
             check::nonnegative(driver.or_null("allocatable"), "count", &at.field("allocatable"), &mut errors);
             if drivers[..index].iter().any(|other| other.text("name") == name) {
                 errors.duplicate(&at.field("name"), name);
             }
-            let keys_at = at.field("topologyKeys");
-            for key in driver.texts("topologyKeys") {
-                errors.each_invalid(&keys_at, key, names::qualified_name(key));
+            let keys: Vec<&str> = driver.texts("topologyKeys").collect();
+            for (index, key) in keys.iter().enumerate() {
+                if key.is_empty() {
+                    errors.required(&at, "");
+                }
+                if keys[..index].contains(key) {
+                    errors.duplicate(&at, *key);
+                }
+                errors.each_invalid(&at, key, names::qualified_name(key));
             }
         }
         errors.into_vec()
+    }
+
+    /// What a driver said of itself stays, but for how many volumes it can have.
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let at = At::Root.field("spec");
+        for driver in new.or_null("spec").list("drivers") {
+            let mut before = old.or_null("spec").list("drivers").iter();
+            let Some(before) = before.find(|before| before.text("name") == driver.text("name")) else { continue };
+            let mut comparable = driver.clone();
+            comparable.copy("allocatable", before);
+            if !same_value(&comparable, before) {
+                errors.invalid(&at.field("drivers"), driver.clone(), check::IMMUTABLE);
+            }
+        }
+        let mut all = self.validate(new);
+        all.extend(errors.into_vec());
+        all
     }
 }
 
@@ -116,23 +183,17 @@ impl Strategy for CsiStorageCapacity {
         }
         let name = object.text("storageClassName");
         errors.each_invalid(&At::Root.field("storageClassName"), name, names::dns_subdomain(name));
-        for field in ["capacity", "maximumVolumeSize"] {
-            if let Some(value) = object.at(field) {
-                resources::nonnegative(value, &At::Root.field(field), &mut errors);
-            }
+        if let Some(value) = object.at("capacity") {
+            resources::nonnegative(value, &At::Root.field("capacity"), &mut errors);
         }
         errors.into_vec()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = self.validate(new);
-        let mut fixed = Errors::new();
+        let mut errors = Errors::new();
         for field in ["nodeTopology", "storageClassName"] {
-            if !same(new.at(field), old.at(field)) {
-                fixed.invalid(&At::Root.field(field), new.or_null(field).clone(), check::IMMUTABLE);
-            }
+            check::immutable(new, old, field, &At::Root, &mut errors);
         }
-        errors.extend(fixed.into_vec());
-        errors
+        errors.into_vec()
     }
 }

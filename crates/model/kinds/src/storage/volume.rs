@@ -67,7 +67,7 @@ impl Strategy for PersistentVolume {
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
         let name = object.or_null("metadata").text("name");
-        spec(object.or_null("spec"), name, &At::Root.field("spec"), &mut errors);
+        spec(object.or_null("spec"), name, false, &At::Root.field("spec"), &mut errors);
         errors.into_vec()
     }
 
@@ -107,23 +107,45 @@ impl Strategy for PersistentVolume {
         let mut errors = Errors::new();
         let (new_spec, old_spec) = (new.or_null("spec"), old.or_null("spec"));
         let at = At::Root.field("spec");
-        spec(new_spec, new.or_null("metadata").text("name"), &at, &mut errors);
+        spec(new_spec, new.or_null("metadata").text("name"), false, &at, &mut errors);
         let only_source = |spec: &Value| {
             let mut sources = json!({});
             SOURCES.iter().for_each(|name| sources.copy(name, spec));
             sources
         };
-        let (new_source, old_source) = (only_source(new_spec), only_source(old_spec));
+        let (mut new_source, old_source) = (only_source(new_spec), only_source(old_spec));
+        // A secret for expansion may be named later.
+        if old_source.has("csi")
+            && !old_source.or_null("csi").has("controllerExpandSecretRef")
+            && let Some(csi) = new_source.inside("csi")
+        {
+            csi.remove("controllerExpandSecretRef");
+        }
         if !same_value(&new_source, &old_source) {
             let changes = difference(&old_source, &new_source, "spec");
             let detail = format!("spec.persistentvolumesource is immutable after creation\n{changes}");
             errors.forbidden(&at.field("persistentvolumesource"), detail);
         }
         check::immutable(new_spec, old_spec, "volumeMode", &At::Root, &mut errors);
-        if old_spec.has("nodeAffinity") {
-            check::immutable(new_spec, old_spec, "nodeAffinity", &At::Root, &mut errors);
+        if let Some(affinity) = old_spec.at("nodeAffinity") {
+            node_affinity(new_spec.or_null("nodeAffinity"), affinity, &mut errors);
+        }
+        if old_spec.has("volumeAttributesClassName") && !new_spec.has("volumeAttributesClassName") {
+            let detail = "update from non-nil value to nil is forbidden";
+            errors.forbidden(&at.field("volumeAttributesClassName"), detail);
         }
         errors.into_vec()
+    }
+
+    /// When the phase changes, so does the time of its last change.
+    fn prepare_for_status_update(&self, new: &mut Value, old: &Value) {
+        let same_phase = new.or_null("status").text("phase") == old.or_null("status").text("phase");
+        if let Some(status) = new.make("status")
+            && same_phase
+            && !status.has("lastPhaseTransitionTime")
+        {
+            status.copy("lastPhaseTransitionTime", old.or_null("status"));
+        }
     }
 }
 
@@ -132,8 +154,93 @@ pub(super) fn time(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn spec(spec: &Value, name: &str, at: &At<'_>, errors: &mut Errors) {
+/// The spec of a volume that exists in an attachment alone.
+pub(super) fn inline(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+    self::spec(spec, "", true, at, errors);
+}
+
+/// Labels of nodes may be given their newer names; nothing else of the affinity changes.
+fn node_affinity(new: &Value, old: &Value, errors: &mut Errors) {
+    const RENAMED: [(&str, &str); 5] = [
+        ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+        ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+        ("beta.kubernetes.io/os", "kubernetes.io/os"),
+        ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+        ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+    ];
+    let mut renamed = old.clone();
+    let mut wanted = new.clone();
+    for affinity in [&mut renamed, &mut wanted] {
+        let Some(required) = affinity.inside("required") else { continue };
+        for term in required.each("nodeSelectorTerms") {
+            for expression in term.each("matchExpressions") {
+                let newer = RENAMED.iter().find(|(old, _)| *old == expression.text("key"));
+                if let Some((_, newer)) = newer {
+                    expression.set("key", *newer);
+                }
+            }
+        }
+    }
+    if !same_value(&wanted, &renamed) {
+        errors.invalid(&At::Root.field("nodeAffinity"), new.clone(), check::IMMUTABLE);
+    }
+}
+
+fn spec(spec: &Value, name: &str, inline: bool, at: &At<'_>, errors: &mut Errors) {
+    if inline {
+        for (field, set) in [
+            ("capacity", !spec.map("capacity").is_none_or(serde_json::Map::is_empty)),
+            ("claimRef", spec.has("claimRef")),
+            ("persistentVolumeReclaimPolicy", !spec.text("persistentVolumeReclaimPolicy").is_empty()),
+            ("storageClassName", !spec.text("storageClassName").is_empty()),
+        ] {
+            if set {
+                errors.forbidden(&at.field(field), "may not be specified in the context of inline volumes");
+            }
+        }
+        if spec.text_if("volumeMode").is_some_and(|mode| mode != "Filesystem") {
+            let detail = "may not specify volumeMode other than Filesystem in the context of inline volumes";
+            errors.forbidden(&at.field("volumeMode"), detail);
+        }
+        if !spec.has("csi") {
+            errors.required(&at.field("csi"), "has to be specified in the context of inline volumes");
+        }
+    }
     volume_claim::access_modes(spec, "", at, errors);
+    if !inline {
+        offer(spec, at, errors);
+    }
+    if let Some(affinity) = spec.at("nodeAffinity") {
+        let at = at.field("nodeAffinity");
+        match affinity.at("required") {
+            Some(selector) => node_selector(selector, &at.field("required"), errors),
+            None => errors.required(&at.field("required"), "must specify required node constraints"),
+        }
+    }
+    source(spec, name, at, errors);
+    if clean(spec.or_null("hostPath").text("path")) && spec.text("persistentVolumeReclaimPolicy") == "Recycle" {
+        let detail = "may not be 'recycle' for a hostPath mount of '/'";
+        errors.forbidden(&at.field("persistentVolumeReclaimPolicy"), detail);
+    }
+    if let Some(class) = spec.text_if("volumeAttributesClassName") {
+        let class_at = at.field("volumeAttributesClassName");
+        match class {
+            "" => errors.required(&class_at, "an empty string is disallowed"),
+            class => errors.each_invalid(&class_at, class, names::dns_subdomain(class)),
+        }
+        if !spec.has("csi") {
+            errors.required(&at.field("csi"), "has to be specified when using volumeAttributesClassName");
+        }
+    }
+}
+
+/// Whether the path is the root, however it is written.
+fn clean(path: &str) -> bool {
+    path.starts_with('/') && path.split('/').all(|part| matches!(part, "" | "." | ".."))
+}
+
+/// What a volume offers to claims.
+fn offer(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let capacity_at = at.field("capacity");
     let capacity = spec.map("capacity");
     match capacity {
@@ -153,21 +260,8 @@ fn spec(spec: &Value, name: &str, at: &At<'_>, errors: &mut Errors) {
         }
     }
     check::one_of_if(spec, "persistentVolumeReclaimPolicy", &["Delete", "Recycle", "Retain"], at, errors);
-    if let Some(affinity) = spec.at("nodeAffinity") {
-        let at = at.field("nodeAffinity");
-        match affinity.at("required") {
-            Some(selector) => node_selector(selector, &at.field("required"), errors),
-            None => errors.required(&at.field("required"), "must specify required node constraints"),
-        }
-    }
-    source(spec, name, at, errors);
-    if spec.or_null("hostPath").text("path") == "/" && spec.text("persistentVolumeReclaimPolicy") == "Recycle" {
-        let detail = "may not be 'recycle' for a hostPath mount of '/'";
-        errors.forbidden(&at.field("persistentVolumeReclaimPolicy"), detail);
-    }
     check::named(spec, "storageClassName", names::dns_subdomain, at, errors);
     check::one_of_if(spec, "volumeMode", &["Block", "Filesystem"], at, errors);
-    check::named(spec, "volumeAttributesClassName", names::dns_subdomain, at, errors);
 }
 
 fn source(spec: &Value, name: &str, at: &At<'_>, errors: &mut Errors) {

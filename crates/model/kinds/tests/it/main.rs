@@ -4,6 +4,7 @@
 
 mod case;
 mod declarations;
+mod devices;
 mod jobs;
 mod more;
 mod pods;
