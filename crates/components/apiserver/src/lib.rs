@@ -48,6 +48,7 @@ mod template;
 mod tokens;
 mod tunnel;
 mod watch;
+mod webhook;
 mod write;
 
 pub use body::ResponseBody;
