@@ -59,6 +59,7 @@ impl ControlPlane {
             service_node_ports: settings.service_node_ports.clone(),
             advertise_address: node_ip,
             port: address.port(),
+            audit: settings.audit.clone(),
             ..minato_apiserver::Config::default()
         };
         let api = ApiServer::build(&config, Arc::clone(&backend), signer, Arc::new(kubelet_tls), scope.clone())?;

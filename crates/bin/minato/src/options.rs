@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use minato_apiserver::{AuditOptions, FileOptions};
 use serde::Deserialize;
 
 /// The data directory unless another is given.
@@ -52,6 +53,27 @@ pub(crate) struct ServerOptions {
     /// How long to go on serving after being told to stop, with /readyz failing, so that clients go elsewhere [default: 0s]
     #[arg(long, value_name = "DURATION")]
     shutdown_delay_duration: Option<String>,
+    /// Keep an audit log by the rules of this audit.k8s.io/v1 Policy
+    #[arg(long, value_name = "FILE")]
+    audit_policy_file: Option<PathBuf>,
+    /// Write audit events to this file as lines of JSON; - is standard output
+    #[arg(long, value_name = "FILE")]
+    audit_log_path: Option<PathBuf>,
+    /// Days to keep rotated audit logs; 0 for ever [default: 0]
+    #[arg(long, value_name = "DAYS")]
+    audit_log_maxage: Option<u32>,
+    /// How many rotated audit logs to keep; 0 for all [default: 0]
+    #[arg(long, value_name = "COUNT")]
+    audit_log_maxbackup: Option<usize>,
+    /// Rotate the audit log when it would have more megabytes [default: 100]
+    #[arg(long, value_name = "MEGABYTES")]
+    audit_log_maxsize: Option<u64>,
+    /// Compress rotated audit logs
+    #[arg(long)]
+    audit_log_compress: bool,
+    /// Send audit events to the server of this kubeconfig, in batches
+    #[arg(long, value_name = "FILE")]
+    audit_webhook_config_file: Option<PathBuf>,
     /// How much to log: error, warn, info, debug, trace, or a filter such as info,minato_kubelet=debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "MINATO_LOG")]
     log_level: Option<String>,
@@ -70,6 +92,7 @@ pub(crate) struct Settings {
     pub(crate) node_name: String,
     pub(crate) node_ip: Option<Ipv4Addr>,
     pub(crate) shutdown_delay: Duration,
+    pub(crate) audit: AuditOptions,
     pub(crate) log_level: String,
 }
 
@@ -122,6 +145,23 @@ impl ServerOptions {
             problems.push(format!("shutdown-delay-duration: {delay:?} is not a duration such as 10s or 1m30s"));
             Duration::ZERO
         });
+        let audit_policy_file = self.audit_policy_file.or(file.audit_policy_file);
+        let audit_webhook_config_file = self.audit_webhook_config_file.or(file.audit_webhook_config_file);
+        let audit_log_path = self.audit_log_path.or(file.audit_log_path);
+        if audit_policy_file.is_none() && (audit_log_path.is_some() || audit_webhook_config_file.is_some()) {
+            problems.push("audit-policy-file: an audit log needs a policy".to_owned());
+        }
+        let audit = AuditOptions {
+            policy_file: audit_policy_file,
+            file: audit_log_path.map(|path| FileOptions {
+                path,
+                age_days_max: self.audit_log_maxage.or(file.audit_log_maxage).unwrap_or(0),
+                backups_max: self.audit_log_maxbackup.or(file.audit_log_maxbackup).unwrap_or(0),
+                size_mib_max: self.audit_log_maxsize.or(file.audit_log_maxsize).unwrap_or(100),
+                compress: self.audit_log_compress || file.audit_log_compress,
+            }),
+            webhook_config_file: audit_webhook_config_file,
+        };
         let data_dir = self.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR));
         let data_dir = std::path::absolute(&data_dir).with_context(|| format!("data-dir {}", data_dir.display()))?;
         if !problems.is_empty() {
@@ -138,6 +178,7 @@ impl ServerOptions {
             node_name,
             node_ip: self.node_ip.or(file.node_ip),
             shutdown_delay,
+            audit,
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| LOG_LEVEL.to_owned()),
         })
     }

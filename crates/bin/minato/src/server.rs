@@ -67,6 +67,7 @@ async fn run(settings: Settings, started: Instant) -> anyhow::Result<()> {
     if let Err(unfinished) = serving.shutdown(REQUESTS_DEADLINE).await {
         tracing::warn!(error = %unfinished, "requests did not end in time");
     }
+    plane.api.flush().await;
     plane.backend.close().await;
     tracing::info!("stopped");
     Ok(())

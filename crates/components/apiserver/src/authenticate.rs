@@ -72,6 +72,7 @@ impl Core {
             }
         }
         let mut other = other;
+        other.impersonator = Some(user.clone());
         if other.groups.is_empty()
             && let Some((namespace, _)) =
                 other.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'))

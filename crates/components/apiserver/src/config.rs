@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
+use crate::audit::{AuditError, AuditOptions};
+
 /// Configuration of an API server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -16,6 +18,8 @@ pub struct Config {
     pub port: u16,
     /// The issuer of service-account tokens.
     pub issuer: String,
+    /// What is told of requests, and where.
+    pub audit: AuditOptions,
 }
 
 impl Default for Config {
@@ -26,13 +30,17 @@ impl Default for Config {
             advertise_address: Ipv4Addr::LOCALHOST,
             port: 6443,
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
+            audit: AuditOptions::default(),
         }
     }
 }
 
 /// A value that cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// Not an IPv4 network.
     #[error("service-cidr: {given:?} is not an IPv4 network such as 10.43.0.0/16")]
     Cidr {
@@ -70,8 +78,8 @@ mod tests {
 
     #[test]
     fn service_ranges() {
-        let range = |a: [u8; 4], b: [u8; 4]| Ok((Ipv4Addr::from(a), Ipv4Addr::from(b)));
-        assert_eq!(service_addresses("10.43.0.0/16"), range([10, 43, 0, 1], [10, 43, 255, 254]));
+        let range = |a: [u8; 4], b: [u8; 4]| Some((Ipv4Addr::from(a), Ipv4Addr::from(b)));
+        assert_eq!(service_addresses("10.43.0.0/16").ok(), range([10, 43, 0, 1], [10, 43, 255, 254]));
         for bad in ["", "10.43.0.0", "10.43.0.1/16", "fd00::/108", "10.43.0.0/8", "10.43.0.0/30", "a/b"] {
             assert!(service_addresses(bad).is_err(), "{bad}");
         }

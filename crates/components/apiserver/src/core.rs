@@ -9,6 +9,7 @@ use minato_pki::SigningKey;
 use minato_scope::Scope;
 use minato_store::Backend;
 
+use crate::audit::Audit;
 use crate::authorize::Authorizer;
 use crate::metrics::Metrics;
 use crate::openapi::Documents;
@@ -28,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) proxy: Proxy,
     pub(crate) documents: Documents,
     pub(crate) metrics: Metrics,
+    /// Absent where no audit log is kept.
+    pub(crate) audit: Option<Arc<Audit>>,
     /// Running watches end with this.
     pub(crate) scope: Scope,
     reserves: HashMap<&'static str, Box<dyn Reserve>>,
@@ -50,7 +53,8 @@ impl Core {
             tunnel: parts.tunnel,
             proxy: Proxy::new(),
             documents: Documents::default(),
-            metrics: Metrics::new(),
+            metrics: parts.metrics,
+            audit: parts.audit,
             scope: parts.scope,
             reserves: HashMap::from([("core/services", services)]),
             bootstrapped: AtomicBool::new(false),
@@ -113,5 +117,7 @@ pub(crate) struct Parts {
     pub(crate) issuer: String,
     pub(crate) tunnel: Tunnel,
     pub(crate) service_ranges: ServiceRanges,
+    pub(crate) metrics: Metrics,
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) scope: Scope,
 }

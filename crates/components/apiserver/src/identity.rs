@@ -18,6 +18,8 @@ pub struct UserInfo {
     pub groups: Vec<String>,
     /// Whatever else the authenticator says.
     pub extra: BTreeMap<String, Vec<String>>,
+    /// Who really asks, where somebody acts as this user.
+    pub impersonator: Option<User>,
 }
 
 /// The group of those who may do everything.

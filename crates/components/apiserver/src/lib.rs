@@ -13,6 +13,7 @@
 //! ```
 
 mod admission;
+mod audit;
 mod authenticate;
 mod authorize;
 mod body;
@@ -37,6 +38,7 @@ mod proxy;
 mod rbac;
 mod registry;
 mod relay;
+mod remote;
 mod reserve;
 mod reviews;
 mod route;
@@ -51,10 +53,12 @@ mod watch;
 mod webhook;
 mod write;
 
+pub use audit::{AuditError, AuditOptions, FileOptions, PolicyError};
 pub use body::ResponseBody;
 pub use config::{Config, ConfigError};
 pub use identity::{User, UserInfo};
 pub use passage::parse_duration;
+pub use remote::KubeconfigError;
 pub use server::{ApiServer, StartError, attributes_of};
 pub use service::ApiService;
 pub use status::ApiError;

@@ -71,6 +71,9 @@ pub(crate) struct Metrics {
     watch_event_sizes: HistogramVec,
     pub(crate) reading: IntGauge,
     pub(crate) mutating: IntGauge,
+    pub(crate) audit_events: IntCounter,
+    pub(crate) audit_levels: IntCounterVec,
+    pub(crate) audit_errors: IntCounterVec,
 }
 
 /// Makes series and enters them in a registry.
@@ -178,6 +181,20 @@ impl Metrics {
             ),
             reading: inflight.with_label_values(&["readOnly"]),
             mutating: inflight.with_label_values(&["mutating"]),
+            audit_events: make.enter(IntCounter::new(
+                "apiserver_audit_event_total",
+                "Counter of audit events generated and sent to the audit backend.",
+            )),
+            audit_levels: make.counters(
+                "apiserver_audit_level_total",
+                "Counter of policy levels for audit events (1 per request).",
+                &["level"],
+            ),
+            audit_errors: make.counters(
+                "apiserver_audit_error_total",
+                "Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected by the error.",
+                &["plugin"],
+            ),
             registry,
         }
     }

@@ -1,18 +1,21 @@
 //! A request's way through the server, from its arrival to the last byte of its answer: its id, its time limit, what it is
 //! counted under, what is logged of it.
 
+mod audit;
+
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{FutureExt as _, Stream};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use minato_http::BoxError;
 use prometheus::IntGauge;
 
+use crate::audit::Record;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::core::Core;
 use crate::metrics::{Answered, Labels};
@@ -27,6 +30,8 @@ const TIME_MAX: Duration = Duration::from_secs(60);
 const SLOW: Duration = Duration::from_millis(500);
 /// The longest request id that is taken over from a client.
 const ID_BYTES_MAX: usize = 64;
+/// Of an answer that is made while it is sent, the audit log tells at most so much: a longer one is left out.
+const AUDITED_BYTES_MAX: usize = 32 * 1024 * 1024;
 const ID_HEADER: &str = "audit-id";
 
 /// Answers `request`, whatever comes of it.
@@ -121,6 +126,8 @@ pub(crate) struct Passage {
     started: Instant,
     asked: Option<Asked>,
     in_flight: Option<Held>,
+    /// What the audit log tells of it, if anything.
+    pub(crate) record: Option<Box<Record>>,
     finished: bool,
 }
 
@@ -133,6 +140,7 @@ impl Passage {
             started: Instant::now(),
             asked: None,
             in_flight: None,
+            record: None,
             finished: false,
         }
     }
@@ -154,6 +162,9 @@ impl Passage {
                 let (method, path) = (&self.method, self.uri.path());
                 tracing::error!(%method, path, error = message.unwrap_or_default(), "a request caused a panic");
                 self.terminated(StatusCode::INTERNAL_SERVER_ERROR);
+                if let Some(record) = &mut self.record {
+                    record.panicked(message.unwrap_or_default());
+                }
                 let text = "This request caused apiserver to panic. Look in the logs for details.\n";
                 Ok(body::text(StatusCode::INTERNAL_SERVER_ERROR, text))
             }
@@ -208,11 +219,22 @@ impl Passage {
         let (parts, body) = response.into_parts();
         let body = match body {
             ResponseBody::Whole(bytes) => {
+                if let Some(record) = &mut self.record {
+                    record.started(code);
+                    if record.wants_answer(code) {
+                        record.answer(code, bytes.as_deref().unwrap_or_default());
+                    }
+                }
                 self.finish(code, bytes.as_ref().map_or(0, Bytes::len));
                 ResponseBody::Whole(bytes)
             }
             ResponseBody::Chunks(chunks) => {
-                ResponseBody::chunks(Followed { chunks, passage: Box::new(self), code, bytes: 0 })
+                let mut kept = None;
+                if let Some(record) = &mut self.record {
+                    record.started(code);
+                    kept = record.wants_answer(code).then(BytesMut::new);
+                }
+                ResponseBody::chunks(Followed { chunks, passage: Box::new(self), code, bytes: 0, kept })
             }
         };
         Response::from_parts(parts, body)
@@ -224,6 +246,9 @@ impl Passage {
         }
         let took = self.started.elapsed();
         let long_running = self.asked.as_ref().is_some_and(|asked| asked.long_running);
+        if let Some(record) = &mut self.record {
+            record.completed(code);
+        }
         let answered = Answered { code, took, bytes, long_running };
         let (labels, metrics) = (self.labels(), &self.core.metrics);
         let resource = self.asked.as_ref().and_then(|asked| asked.resource.as_ref());
@@ -253,6 +278,8 @@ struct Followed {
     passage: Box<Passage>,
     code: StatusCode,
     bytes: usize,
+    /// What was sent so far, where the audit log tells of it.
+    kept: Option<BytesMut>,
 }
 
 impl Stream for Followed {
@@ -261,10 +288,19 @@ impl Stream for Followed {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let chunk = ready!(self.chunks.as_mut().poll_next(context));
         match &chunk {
-            Some(Ok(chunk)) => self.bytes += chunk.len(),
+            Some(Ok(chunk)) => {
+                self.bytes += chunk.len();
+                self.kept = self.kept.take().filter(|kept| kept.len() < AUDITED_BYTES_MAX).map(|mut kept| {
+                    kept.extend_from_slice(chunk);
+                    kept
+                });
+            }
             Some(Err(_)) => {}
             None => {
-                let (code, bytes) = (self.code, self.bytes);
+                let (code, bytes, kept) = (self.code, self.bytes, self.kept.take());
+                if let (Some(record), Some(kept)) = (&mut self.passage.record, kept) {
+                    record.answer(code, &kept);
+                }
                 self.passage.finish(code, bytes);
             }
         }

@@ -18,7 +18,6 @@ use crate::body::{RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::relay::{self, Backend};
 use crate::status::ApiError;
-use crate::write::chain;
 use rewrite::Rewrite;
 use target::Target;
 
@@ -75,9 +74,10 @@ impl Proxy {
                 let backend = Backend { host, port, tls };
                 let authority = backend.authority();
                 relay::set(request.headers_mut(), "host", &authority);
-                let response = backend.relay(request, scope).await.map_err(|error| {
-                    ApiError::unavailable(format!("error trying to reach service: {}", chain(&error)))
-                })?;
+                let response = backend
+                    .relay(request, scope)
+                    .await
+                    .map_err(|error| ApiError::unavailable(format!("error trying to reach service: {error}")))?;
                 let rewrite = Rewrite { prefix: prefix.to_owned(), backend: authority, asked: asked_host };
                 Ok(adapt(response, rewrite))
             }

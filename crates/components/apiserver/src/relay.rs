@@ -57,7 +57,7 @@ pub(crate) struct Backend {
 /// The other server did not answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RelayError {
-    #[error("dial tcp {host}:{port}: {source}")]
+    #[error("dial tcp {host}:{port}: {}", said(source))]
     Dial { host: String, port: u16, source: std::io::Error },
     #[error("dial tcp {host}:{port}: i/o timeout")]
     DialTimeout { host: String, port: u16 },
@@ -65,6 +65,17 @@ pub(crate) enum RelayError {
     Name { name: String },
     #[error("{0}")]
     Http(#[from] hyper::Error),
+}
+
+/// What Go says of the errors that people know.
+fn said(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        std::io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        std::io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 impl Backend {
@@ -114,6 +125,19 @@ impl Backend {
             parts.headers.remove(header::TRANSFER_ENCODING);
         }
         parts.extensions.clear();
+        Ok(Response::from_parts(parts, stream(body)))
+    }
+
+    /// Sends a request of this server's own, with credentials of its own, and gives back the answer.
+    pub(crate) async fn send_as(
+        &self,
+        mut request: Request<RequestBody>,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Response<ResponseBody>, RelayError> {
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        }
+        let (parts, body) = self.send(request).await?.into_parts();
         Ok(Response::from_parts(parts, stream(body)))
     }
 

@@ -67,6 +67,15 @@ fn is_namespace_subresource(rest: &[&str]) -> bool {
 }
 
 impl ResourceRoute {
+    /// The namespace that a request counts to: a namespace is its own, so that a role in it can speak of it.
+    pub(crate) fn authorized_namespace(&self) -> &str {
+        match (&self.namespace, self.resource.as_str(), &self.name) {
+            (Some(namespace), _, _) => namespace,
+            (None, "namespaces", Some(name)) if self.group.is_empty() => name,
+            _ => "",
+        }
+    }
+
     /// The authorisation verb of `method` on this route.
     pub(crate) fn verb(&self, method: &Method, watch: bool) -> Option<&'static str> {
         let one = self.name.is_some();

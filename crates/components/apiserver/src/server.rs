@@ -13,10 +13,12 @@ use rustls::{ClientConfig, ServerConfig};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::audit::Audit;
 use crate::bootstrap::Advertised;
 use crate::config::{Config, ConfigError, service_addresses};
 use crate::core::{Core, Parts};
 use crate::identity::User;
+use crate::metrics::Metrics;
 use crate::reserve::ServiceRanges;
 use crate::service::ApiService;
 use crate::status::ApiError;
@@ -54,6 +56,8 @@ impl ApiServer {
         scope: Scope,
     ) -> Result<Self, ConfigError> {
         let addresses = service_addresses(&config.service_cidr)?;
+        let metrics = Metrics::new();
+        let audit = Audit::open(&config.audit, &metrics, &scope)?;
         let core = Core::new(Parts {
             backend,
             signer,
@@ -64,6 +68,8 @@ impl ApiServer {
                 cidr: config.service_cidr.clone(),
                 node_ports: config.service_node_ports.clone(),
             },
+            metrics,
+            audit,
             scope,
         });
         let advertised =
@@ -104,6 +110,13 @@ impl ApiServer {
     /// Says from now on that it is not ready, so that clients go elsewhere; requests are still answered.
     pub fn drain(&self) {
         self.core.set_draining();
+    }
+
+    /// Writes out what is kept back, when no more requests come.
+    pub async fn flush(&self) {
+        if let Some(audit) = &self.core.audit {
+            Arc::clone(audit).flush().await;
+        }
     }
 
     /// Serves `listener` until `scope` is cancelled.

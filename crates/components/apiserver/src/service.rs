@@ -64,12 +64,22 @@ pub(crate) async fn respond(
     query: Query,
     passage: &mut Passage,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let user = core.authenticate(&request)?;
+    let user = match core.authenticate(&request) {
+        Ok(user) => user,
+        Err(error) => {
+            passage.audit(&route, &query, None, &request);
+            return Err(error);
+        }
+    };
+    passage.audit(&route, &query, Some(&user), &request);
+    let request =
+        if passage.record.is_some() { Box::pin(passage.note_request(&route, request)).await? } else { request };
     match route {
         Route::Path(path) => {
             let verb = request.method().as_str().to_ascii_lowercase();
             let action = Action::Path { verb: &verb, path: &path };
             let decision = core.authorizer.decide(&user, &action).await;
+            passage.note_decision(&decision);
             if !decision.is_allowed() {
                 return Err(ApiError::forbidden_path(&refusal(&user, &action, decision.reason())));
             }
@@ -127,12 +137,7 @@ async fn by_resource(
     if let Some(held) = passage.held().filter(|_| relay::is_upgrade(request.headers())) {
         request.extensions_mut().insert(held);
     }
-    // A namespace is its own namespace, so that a role in it can speak of it.
-    let namespace = match (&route.namespace, route.resource.as_str(), &route.name) {
-        (Some(namespace), _, _) => namespace.clone(),
-        (None, "namespaces", Some(name)) if route.group.is_empty() => name.clone(),
-        _ => String::new(),
-    };
+    let namespace = route.authorized_namespace().to_owned();
     let name = route.name.clone().unwrap_or_default();
     let action = Action::Resource(ResourceAction {
         verb,
@@ -151,6 +156,7 @@ async fn by_resource(
         },
     });
     let decision = core.authorizer.decide(&user, &action).await;
+    passage.note_decision(&decision);
     if !decision.is_allowed() {
         let subject = Subject { group: &route.group, resource: &route.resource, name: &name };
         return Err(ApiError::forbidden(&subject, &refusal(&user, &action, decision.reason())));
@@ -183,6 +189,9 @@ async fn by_resource(
     };
     let answer = call.answer(request).await;
     let warnings = remarks.take_warnings();
+    if let Some(record) = &mut passage.record {
+        remarks.annotations().iter().for_each(|(key, value)| record.annotate(key, value));
+    }
     match answer {
         // Refusals carry warnings as well.
         Err(error) if !warnings.is_empty() => {

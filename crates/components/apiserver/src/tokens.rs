@@ -221,6 +221,7 @@ impl Core {
             uid: account.uid.clone(),
             groups: vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{}", private.namespace)],
             extra,
+            ..UserInfo::default()
         });
         Some((user, shared))
     }

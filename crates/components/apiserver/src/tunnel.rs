@@ -18,7 +18,7 @@ use crate::call::Call;
 use crate::core::Core;
 use crate::relay::{self, Backend};
 use crate::status::ApiError;
-use crate::write::{chain, parse};
+use crate::write::parse;
 
 /// The port of a kubelet that does not say.
 const KUBELET_PORT: u64 = 10_250;
@@ -100,9 +100,10 @@ impl Tunnel {
         let tls = Some((Arc::clone(&self.tls), None));
         let backend = Backend { host: kubelet.host.clone(), port: kubelet.port, tls };
         relay::set(request.headers_mut(), "host", backend.authority());
-        backend.relay(request, scope).await.map_err(|error| {
-            ApiError::internal(format!("error dialing backend: node {}: {}", kubelet.node, chain(&error)))
-        })
+        backend
+            .relay(request, scope)
+            .await
+            .map_err(|error| ApiError::internal(format!("error dialing backend: node {}: {error}", kubelet.node)))
     }
 }
 

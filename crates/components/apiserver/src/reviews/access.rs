@@ -37,6 +37,7 @@ pub(super) async fn of_subject(call: &Call, review: &Value) -> Result<Value, Api
         groups,
         uid: spec["uid"].as_str().unwrap_or_default().to_owned(),
         extra: extra.map(|(key, values)| (key.clone(), strings(values))).collect(),
+        ..UserInfo::default()
     });
     decide(call, &user, spec).await
 }

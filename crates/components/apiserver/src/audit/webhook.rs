@@ -1,0 +1,149 @@
+//! The audit log sent to a server, in batches, as upstream's webhook backend sends it.
+
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use minato_scope::Scope;
+use prometheus::IntCounter;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::Instant;
+
+use crate::remote::Remote;
+
+/// Events that wait; more are dropped and counted.
+const BUFFER_EVENTS: usize = 10_000;
+const BATCH_EVENTS_MAX: usize = 400;
+/// How long the first event of a batch waits for more.
+const BATCH_WAIT: Duration = Duration::from_secs(30);
+/// How long the server may take over a batch.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a batch is sent again, and how long that takes at first: each time half as long again.
+const RETRIES: u32 = 4;
+const FIRST_BACKOFF: Duration = Duration::from_secs(10);
+/// The last batch, when the server stops.
+const LAST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The sending end.
+pub(super) struct Batches {
+    sender: Sender<Bytes>,
+    errors: IntCounter,
+}
+
+impl Batches {
+    /// Starts the task that sends to `remote`, until `scope` is cancelled.
+    pub(super) fn start(remote: Remote, errors: IntCounter, scope: &Scope) -> Self {
+        let (sender, receiver) = channel(BUFFER_EVENTS);
+        let task = Sending { remote, receiver, errors: errors.clone(), scope: scope.clone() };
+        scope.spawn("audit-webhook", task.run());
+        Self { sender, errors }
+    }
+
+    pub(super) fn send(&self, event: Bytes) {
+        if self.sender.try_send(event).is_err() {
+            self.errors.inc();
+        }
+    }
+}
+
+struct Sending {
+    remote: Remote,
+    receiver: Receiver<Bytes>,
+    errors: IntCounter,
+    scope: Scope,
+}
+
+impl Sending {
+    async fn run(mut self) {
+        loop {
+            let batch = self.batch().await;
+            if self.scope.is_cancelled() {
+                let mut last = batch;
+                while let Ok(event) = self.receiver.try_recv() {
+                    last.push(event);
+                }
+                if !last.is_empty() {
+                    self.try_send(&last, LAST_TIMEOUT).await;
+                }
+                return;
+            }
+            self.send(&batch).await;
+        }
+    }
+
+    /// The next events; fewer when the scope ends meanwhile.
+    async fn batch(&mut self) -> Vec<Bytes> {
+        let mut batch = Vec::new();
+        let mut deadline = None::<Instant>;
+        while batch.len() < BATCH_EVENTS_MAX {
+            let due = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                event = self.receiver.recv() => match event {
+                    Some(event) => batch.push(event),
+                    // The audit log is gone: so is the server.
+                    None => { self.scope.cancelled().await; break }
+                },
+                () = due => break,
+                () = self.scope.cancelled() => break,
+            }
+            deadline.get_or_insert_with(|| Instant::now() + BATCH_WAIT);
+        }
+        batch
+    }
+
+    async fn send(&self, batch: &[Bytes]) {
+        let mut backoff = FIRST_BACKOFF;
+        for _ in 0..RETRIES {
+            if self.try_send(batch, ANSWER_TIMEOUT).await {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(backoff) => {}
+                () = self.scope.cancelled() => break,
+            }
+            backoff = backoff.mul_f64(1.5);
+        }
+        if !self.try_send(batch, LAST_TIMEOUT).await {
+            self.errors.inc_by(batch.len() as u64);
+            tracing::error!(events = batch.len(), "audit events are lost: the webhook does not take them");
+        }
+    }
+
+    /// Whether the server took the batch, or refused it for good.
+    async fn try_send(&self, batch: &[Bytes], limit: Duration) -> bool {
+        match self.remote.post(list(batch), limit).await {
+            Ok((code, _)) if code.is_success() => true,
+            Ok((code, _)) => {
+                tracing::warn!(code = code.as_u16(), "the audit webhook refused a batch");
+                // What is wrong with the batch itself does not mend by sending it again.
+                let again = code.is_server_error() || matches!(code.as_u16(), 408 | 429);
+                if !again {
+                    self.errors.inc_by(batch.len() as u64);
+                }
+                !again
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the audit webhook did not answer");
+                false
+            }
+        }
+    }
+}
+
+/// `audit.k8s.io/v1 EventList`.
+fn list(events: &[Bytes]) -> Bytes {
+    let mut list = BytesMut::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 96);
+    list.put(&b"{\"kind\":\"EventList\",\"apiVersion\":\"audit.k8s.io/v1\",\"metadata\":{},\"items\":["[..]);
+    for (index, event) in events.iter().enumerate() {
+        if index > 0 {
+            list.put_u8(b',');
+        }
+        list.put(&event[..]);
+    }
+    list.put(&b"]}"[..]);
+    list.freeze()
+}
