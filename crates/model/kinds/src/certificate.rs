@@ -1,8 +1,15 @@
 //! CertificateSigningRequests.
 
+mod pem;
+
+use std::cmp::Ordering;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::check;
 use crate::declaration::Subresource;
 use crate::error::{Errors, FieldError};
 use crate::names;
@@ -81,50 +88,109 @@ impl Strategy for CertificateSigningRequest {
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        let spec = object.or_null("spec");
-        let at = At::Root.field("spec");
-        if spec.text("request").is_empty() {
-            errors.invalid(&at.field("request"), "", "PEM block type must be CERTIFICATE REQUEST");
-        }
-        let usages_at = at.field("usages");
-        let usages = spec.list("usages");
-        if usages.is_empty() {
-            errors.required(&usages_at, "usages must be provided");
-        }
-        for (index, usage) in usages.iter().enumerate() {
-            let at = usages_at.index(index);
-            if usages[..index].contains(usage) {
-                errors.duplicate(&at, usage.clone());
-            }
-            if !usage.as_str().is_some_and(|usage| USAGES.contains(&usage)) {
-                errors.not_supported(&at, usage.clone(), &USAGES);
-            }
-        }
-        signer_name(spec.text("signerName"), &at.field("signerName"), &mut errors);
-        if let Some(seconds) = spec.int("expirationSeconds").filter(|seconds| *seconds < EXPIRATION_SECONDS_MIN) {
-            let detail = "may not specify a duration less than 600 seconds (10 minutes)";
-            errors.invalid(&at.field("expirationSeconds"), seconds, detail);
-        }
-        conditions(object, &mut errors);
+        request(object, None, &mut errors);
         errors.into_vec()
     }
 
-    fn validate_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
-        let mut errors = Errors::new();
-        conditions(new, &mut errors);
-        errors.into_vec()
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        update(new, old, Path::Object)
     }
 
     fn validate_status_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
-        let mut errors = Errors::new();
-        conditions(new, &mut errors);
-        let (new_status, old_status) = (new.or_null("status"), old.or_null("status"));
-        if old_status.has("certificate") && !same(new_status.at("certificate"), old_status.at("certificate")) {
-            let at = At::Root.field("status");
-            errors.forbidden(&at.field("certificate"), "updates may not modify existing certificate content");
-        }
-        errors.into_vec()
+        update(new, old, Path::Status)
     }
+
+    fn validate_subresource_update(&self, subresource: Subresource, new: &Value, old: &Value) -> Vec<FieldError> {
+        update(new, old, if subresource == Subresource::Approval { Path::Approval } else { Path::Object })
+    }
+}
+
+/// By which URL a request is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Object,
+    Status,
+    Approval,
+}
+
+const LEGACY_SIGNER: &str = "kubernetes.io/legacy-unknown";
+
+/// Checks a request, new or changed from `old`.
+fn request(object: &Value, old: Option<&Value>, errors: &mut Errors) {
+    let spec = object.or_null("spec");
+    let at = At::Root.field("spec");
+    let request = STANDARD.decode(spec.text("request")).unwrap_or_default();
+    if pem::first_block(&request) != Some("CERTIFICATE REQUEST") {
+        let value = spec.or_null("request").clone();
+        errors.invalid(&at.field("request"), value, "PEM block type must be CERTIFICATE REQUEST");
+    }
+    let usages_at = at.field("usages");
+    let usages = spec.list("usages");
+    if usages.is_empty() {
+        errors.required(&usages_at, "");
+    }
+    for (index, usage) in usages.iter().enumerate() {
+        if !usage.as_str().is_some_and(|usage| USAGES.contains(&usage)) {
+            errors.not_supported(&usages_at.index(index), usage.clone(), &USAGES);
+        }
+    }
+    for (index, usage) in usages.iter().enumerate() {
+        if usages[..index].contains(usage) {
+            errors.duplicate(&usages_at.index(index), usage.clone());
+        }
+    }
+    let signer = spec.text("signerName");
+    let tolerated = old.is_some_and(|old| old.or_null("spec").text("signerName") == LEGACY_SIGNER);
+    if signer == LEGACY_SIGNER && !tolerated {
+        let detail = "the legacy signerName is not allowed via this API version";
+        errors.invalid(&at.field("signerName"), signer, detail);
+    } else {
+        signer_name(signer, &at.field("signerName"), errors);
+    }
+    if let Some(seconds) = spec.int("expirationSeconds").filter(|seconds| *seconds < EXPIRATION_SECONDS_MIN) {
+        let detail = "may not specify a duration less than 600 seconds (10 minutes)";
+        errors.invalid(&at.field("expirationSeconds"), seconds, detail);
+    }
+    conditions(object, errors);
+    let certificate = object.or_null("status").text("certificate");
+    let before = old.map_or("", |old| old.or_null("status").text("certificate"));
+    if certificate != before
+        && let Err(error) = pem::certificates(&STANDARD.decode(certificate).unwrap_or_default())
+    {
+        let at = At::Root.field("status");
+        errors.invalid(&at.field("certificate"), "<certificate data>", error.to_string());
+    }
+}
+
+fn update(new: &Value, old: &Value, path: Path) -> Vec<FieldError> {
+    let mut errors = Errors::new();
+    request(new, Some(old), &mut errors);
+    let at = At::Root.field("status");
+    let conditions_at = at.field("conditions");
+    let (status, before) = (new.or_null("status"), old.or_null("status"));
+    let of_type = |status: &Value, kind: &str| -> Vec<Value> {
+        let conditions = status.list("conditions").iter();
+        conditions.filter(|condition| condition.text("type") == kind).cloned().collect()
+    };
+    for kind in ["Approved", "Denied", "Failed"] {
+        let (new, old) = (of_type(status, kind), of_type(before, kind));
+        let what = match new.len().cmp(&old.len()) {
+            Ordering::Less => "remove",
+            Ordering::Greater if path != Path::Approval && is_decision(kind) => "add",
+            Ordering::Equal if path != Path::Approval && is_decision(kind) && new != old => "modify",
+            _ => continue,
+        };
+        errors.forbidden(&conditions_at, format!("updates may not {what} a condition of type {kind:?}"));
+    }
+    if !same(status.at("certificate"), before.at("certificate")) {
+        let at = at.field("certificate");
+        if path != Path::Status {
+            errors.forbidden(&at, "updates may not set certificate content");
+        } else if !before.text("certificate").is_empty() {
+            errors.forbidden(&at, "updates may not modify existing certificate content");
+        }
+    }
+    errors.into_vec()
 }
 
 fn is_decision(condition: &str) -> bool {
@@ -133,6 +199,8 @@ fn is_decision(condition: &str) -> bool {
 
 /// `example.com/signer`, the domain with at least two parts.
 fn signer_name(name: &str, at: &At<'_>, errors: &mut Errors) {
+    const DOMAIN_BYTES_MAX: usize = 253;
+    const NAME_BYTES_MAX: usize = DOMAIN_BYTES_MAX + 1 + 253 + 63 + 1;
     if name.is_empty() {
         errors.required(at, "");
         return;
@@ -141,14 +209,25 @@ fn signer_name(name: &str, at: &At<'_>, errors: &mut Errors) {
         errors.invalid(at, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'");
         return;
     };
-    for message in names::dns_subdomain(domain) {
-        errors.invalid(at, domain, format!("validating label \"{domain}\": {message}"));
+    if domain.len() > DOMAIN_BYTES_MAX {
+        errors.too_long(at, DOMAIN_BYTES_MAX);
     }
+    // Only the first part that is wrong is told: more would say the same again.
+    let mut first_wrong = |whole: &str, check: fn(&str) -> names::Complaints| {
+        let wrong = whole.split('.').map(|part| (part, check(part))).find(|(_, complaints)| !complaints.is_empty());
+        for (part, message) in
+            wrong.into_iter().flat_map(|(part, complaints)| complaints.into_iter().map(move |message| (part, message)))
+        {
+            errors.invalid(at, whole, format!("validating label {part:?}: {message}"));
+        }
+    };
+    first_wrong(domain, names::dns_label);
+    first_wrong(path, names::dns_subdomain);
     if !domain.contains('.') {
         errors.invalid(at, domain, "should be a domain with at least two segments separated by dots");
     }
-    for message in path.split('.').flat_map(names::dns_label) {
-        errors.invalid(at, path, format!("validating label \"{path}\": {message}"));
+    if name.len() > NAME_BYTES_MAX {
+        errors.too_long(at, NAME_BYTES_MAX);
     }
 }
 
@@ -156,25 +235,20 @@ fn conditions(object: &Value, errors: &mut Errors) {
     let at = At::Root.field("status");
     let at = at.field("conditions");
     let conditions = object.or_null("status").list("conditions");
-    let has = |kind: &str| conditions.iter().any(|condition| condition.text("type") == kind);
     for (index, condition) in conditions.iter().enumerate() {
         let at = at.index(index);
         let kind = condition.text("type");
+        let before = |kind: &str| conditions[..index].iter().any(|other| other.text("type") == kind);
         if kind.is_empty() {
             errors.required(&at.field("type"), "");
         }
-        match condition.text("status") {
-            "" => errors.required(&at.field("status"), ""),
-            "True" | "False" | "Unknown" => {}
-            status => errors.not_supported(&at.field("status"), status, &["False", "True", "Unknown"]),
-        }
-        if matches!(kind, "Approved" | "Denied" | "Failed") && condition.text("status") != "True" {
-            errors.not_supported(&at.field("status"), condition.text("status"), &["True"]);
-        }
-        if is_decision(kind) && has("Approved") && has("Denied") {
+        let statuses: &[&str] =
+            if is_decision(kind) || kind == "Failed" { &["True"] } else { &["False", "True", "Unknown"] };
+        check::one_of(condition, "status", statuses, &at, errors);
+        if kind == "Approved" && before("Denied") || kind == "Denied" && before("Approved") {
             errors.invalid(&at.field("type"), kind, "Approved and Denied conditions are mutually exclusive");
         }
-        if conditions[..index].iter().any(|other| other.text("type") == kind) {
+        if before(kind) {
             errors.duplicate(&at.field("type"), kind);
         }
     }

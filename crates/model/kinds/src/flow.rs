@@ -1,10 +1,13 @@
 //! Priority and fairness of requests.
 
+mod rules;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::check;
 use crate::error::{Errors, FieldError};
+use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::strategy::Strategy;
@@ -12,6 +15,8 @@ use crate::strategy::Strategy;
 pub(crate) struct FlowSchema;
 
 const PRECEDENCE_MAX: i64 = 10_000;
+/// The schema and the level that nothing holds back.
+const EXEMPT: &str = "exempt";
 
 impl Strategy for FlowSchema {
     fn default(&self, object: &mut Value) {
@@ -39,20 +44,55 @@ impl Strategy for FlowSchema {
             let detail = format!("must not be greater than {PRECEDENCE_MAX}");
             errors.invalid(&precedence_at, precedence, detail);
         }
-        if let Some(method) = spec.at("distinguisherMethod") {
-            let at = at.field("distinguisherMethod");
-            let kind = method.text("type");
-            if !matches!(kind, "ByNamespace" | "ByUser") {
-                errors.not_supported(&at.field("type"), kind, &["ByNamespace", "ByUser"]);
-            }
+        let name = object.or_null("metadata").text("name");
+        if precedence == 1 && name != EXEMPT {
+            let detail = "only the schema named 'exempt' may have matchingPrecedence 1";
+            errors.invalid(&precedence_at, precedence, detail);
         }
-        let level = spec.or_null("priorityLevelConfiguration");
-        check::required(level, "name", &at.field("priorityLevelConfiguration"), &mut errors);
+        if let Some(method) = spec.at("distinguisherMethod")
+            && !matches!(method.text("type"), "ByNamespace" | "ByUser")
+        {
+            let at = at.field("distinguisherMethod");
+            errors.not_supported(&at.field("type"), method.clone(), &["ByNamespace", "ByUser"]);
+        }
+        let level_at = at.field("priorityLevelConfiguration");
+        match spec.or_null("priorityLevelConfiguration").text("name") {
+            "" => errors.required(&level_at.field("name"), "must reference a priority level"),
+            level => errors.each_invalid(&level_at.field("name"), level, names::dns_subdomain(level)),
+        }
+        let rules_at = at.field("rules");
+        for (index, rule) in spec.list("rules").iter().enumerate() {
+            rules::validate(rule, &rules_at.index(index), &mut errors);
+        }
+        conditions(object, &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        conditions(new, &mut errors);
         errors.into_vec()
     }
 
     fn has_generation(&self) -> bool {
         true
+    }
+}
+
+/// Conditions are known by their types.
+fn conditions(object: &Value, errors: &mut Errors) {
+    let at = At::Root.field("status");
+    let at = at.field("conditions");
+    let conditions = object.or_null("status").list("conditions");
+    for (index, condition) in conditions.iter().enumerate() {
+        let at = at.index(index);
+        let kind = condition.text("type");
+        if conditions[..index].iter().any(|other| other.text("type") == kind) {
+            errors.duplicate(&at.field("type"), kind);
+        }
+        if kind.is_empty() {
+            errors.required(&at.field("type"), "must not be empty");
+        }
     }
 }
 
@@ -96,30 +136,104 @@ impl Strategy for PriorityLevelConfiguration {
         let spec = object.or_null("spec");
         let at = At::Root.field("spec");
         let kind = spec.text("type");
+        let name = object.or_null("metadata").text("name");
+        if (name == EXEMPT) != (kind == "Exempt") {
+            errors.invalid(&at.field("type"), kind, "type must be 'Exempt' if and only if name is 'exempt'");
+        }
         match kind {
-            "Limited" if !spec.has("limited") => {
-                errors.required(&at.field("limited"), "must not be empty when type is Limited");
+            "Exempt" => {
+                if spec.has("limited") {
+                    errors.forbidden(&at.field("limited"), "must be nil if the type is not Limited");
+                }
+                let exempt_at = at.field("exempt");
+                check::nonnegative(spec.or_null("exempt"), "nominalConcurrencyShares", &exempt_at, &mut errors);
+                lendable(spec.or_null("exempt"), &exempt_at, &mut errors);
             }
-            "Exempt" if spec.has("limited") => {
-                errors.forbidden(&at.field("limited"), "must be nil if the type is not Limited");
+            "Limited" => {
+                if spec.has("exempt") {
+                    errors.forbidden(&at.field("exempt"), "must be nil if the type is Limited");
+                }
+                match spec.at("limited") {
+                    None => errors.required(&at.field("limited"), "must not be empty when type is Limited"),
+                    Some(limited) => self::limited(limited, &at.field("limited"), &mut errors),
+                }
             }
-            "Limited" | "Exempt" => {}
             kind => errors.not_supported(&at.field("type"), kind, &["Exempt", "Limited"]),
         }
-        if let Some(limited) = spec.at("limited") {
-            let at = at.field("limited");
-            check::nonnegative(limited, "nominalConcurrencyShares", &at, &mut errors);
-            let response = limited.or_null("limitResponse");
-            let at = at.field("limitResponse");
-            match response.text("type") {
-                "Queue" | "Reject" => {}
-                kind => errors.not_supported(&at.field("type"), kind, &["Queue", "Reject"]),
-            }
-        }
+        conditions(object, &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        conditions(new, &mut errors);
         errors.into_vec()
     }
 
     fn has_generation(&self) -> bool {
         true
     }
+}
+
+fn lendable(level: &Value, at: &At<'_>, errors: &mut Errors) {
+    if let Some(percent) = level.int("lendablePercent").filter(|percent| !(0..=100).contains(percent)) {
+        errors.invalid(&at.field("lendablePercent"), percent, "must be between 0 and 100, inclusive");
+    }
+}
+
+fn limited(limited: &Value, at: &At<'_>, errors: &mut Errors) {
+    if let Some(shares) = limited.int("nominalConcurrencyShares").filter(|shares| *shares < 0) {
+        errors.invalid(&at.field("nominalConcurrencyShares"), shares, "must be a non-negative integer");
+    }
+    let response = limited.or_null("limitResponse");
+    let response_at = at.field("limitResponse");
+    let queuing_at = response_at.field("queuing");
+    match (response.text("type"), response.at("queuing")) {
+        ("Reject", Some(_)) => {
+            errors.forbidden(&queuing_at, "must be nil if limited.limitResponse.type is not Limited");
+        }
+        ("Reject", None) => {}
+        ("Queue", None) => {
+            errors.required(&queuing_at, "must not be empty if limited.limitResponse.type is Limited");
+        }
+        ("Queue", Some(queuing)) => self::queuing(queuing, &queuing_at, errors),
+        (kind, _) => errors.not_supported(&response_at.field("type"), kind, &["Queue", "Reject"]),
+    }
+    lendable(limited, at, errors);
+    if let Some(percent) = limited.int("borrowingLimitPercent").filter(|percent| *percent < 0) {
+        let detail = "if specified, must be a non-negative integer";
+        errors.invalid(&at.field("borrowingLimitPercent"), percent, detail);
+    }
+}
+
+fn queuing(queuing: &Value, at: &At<'_>, errors: &mut Errors) {
+    const QUEUES_MAX: i64 = 10_000_000;
+    const HASH_BITS_MAX: u32 = 60;
+    let number = |field: &str| queuing.int(field).unwrap_or(0);
+    let (length, queues, hand) = (number("queueLengthLimit"), number("queues"), number("handSize"));
+    if length <= 0 {
+        errors.invalid(&at.field("queueLengthLimit"), length, "must be positive");
+    }
+    if queues <= 0 {
+        errors.invalid(&at.field("queues"), queues, "must be positive");
+    } else if queues > QUEUES_MAX {
+        errors.invalid(&at.field("queues"), queues, format!("must not be greater than {QUEUES_MAX}"));
+    }
+    let hand_at = at.field("handSize");
+    if hand <= 0 {
+        errors.invalid(&hand_at, hand, "must be positive");
+    } else if hand > queues {
+        errors.invalid(&hand_at, hand, format!("should not be greater than queues ({queues})"));
+    } else if entropy_bits(queues, hand) > HASH_BITS_MAX {
+        let detail = format!(
+            "required entropy bits of deckSize {queues} and handSize {hand} should not be greater than {HASH_BITS_MAX}"
+        );
+        errors.invalid(&hand_at, hand, detail);
+    }
+}
+
+/// How many bits of a hash it takes to deal a hand of queues: the logarithm of their falling factorial, rounded up.
+fn entropy_bits(queues: i64, hand: i64) -> u32 {
+    let bits: f64 = (0..hand).take(64).map(|dealt| ((queues - dealt) as f64).log2()).sum();
+    bits.ceil() as u32
 }

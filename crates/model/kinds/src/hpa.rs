@@ -8,6 +8,7 @@ pub(crate) use convert::convert;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::check;
 use crate::error::{Errors, FieldError};
 use crate::path::At;
 use crate::read::{Fill, Read};
@@ -46,7 +47,22 @@ impl Strategy for HorizontalPodAutoscaler {
 
     fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        rules::validate(object.or_null("spec"), &At::Root.field("spec"), &mut errors);
+        rules::validate(object.or_null("spec"), None, &At::Root.field("spec"), &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        rules::validate(new.or_null("spec"), old.at("spec"), &At::Root.field("spec"), &mut errors);
+        errors.into_vec()
+    }
+
+    fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let at = At::Root.field("status");
+        for field in ["currentReplicas", "desiredReplicas"] {
+            check::nonnegative(new.or_null("status"), field, &at, &mut errors);
+        }
         errors.into_vec()
     }
 }

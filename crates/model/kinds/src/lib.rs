@@ -22,6 +22,7 @@ mod batch;
 mod builtins;
 mod certificate;
 mod check;
+mod conditions;
 mod config;
 mod custom;
 mod declaration;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::check;
+use crate::conditions;
 use crate::error::{Errors, FieldError};
 use crate::int_or_percent;
 use crate::metadata::label_selector;
@@ -48,6 +49,7 @@ impl Strategy for PodDisruptionBudget {
         for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
             check::nonnegative(new.or_null("status"), field, &at, &mut errors);
         }
+        conditions::validate(new.or_null("status"), &at, &mut errors);
         errors.into_vec()
     }
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::claim::requests;
-use super::device::conditions;
+use super::device::conditions as binding_conditions;
 use super::{CONFIG_MAX, at_most, configuration, label, pool_name, raw, request_name, request_names, unique};
 use crate::check;
+use crate::conditions;
 use crate::error::Errors;
 use crate::path::At;
 use crate::pod::scheduling::node_selector;
@@ -77,6 +78,7 @@ fn device(device: &Value, allocated: &[DeviceId<'_>], at: &At<'_>, errors: &mut 
         errors.invalid(at, shown(device), "must be an allocated device in the claim");
     }
     at_most(device, "conditions", STATUS_CONDITIONS_MAX, at, errors);
+    conditions::validate(device, at, errors);
     if let Some(data) = device.at("data") {
         raw(data, DATA_BYTES_MAX, &at.field("data"), errors);
     }
@@ -127,7 +129,7 @@ fn allocation(allocation: &Value, known: &BTreeSet<String>, at: &At<'_>, errors:
         let at = results_at.index(index);
         request_name(result.text("request"), known, &at.field("request"), errors);
         identity(result, &at, errors);
-        conditions(result, &at, errors);
+        binding_conditions(result, &at, errors);
     }
     at_most(devices, "results", RESULTS_MAX, &devices_at, errors);
     let config_at = devices_at.field("config");

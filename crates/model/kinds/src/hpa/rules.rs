@@ -12,10 +12,13 @@ use crate::resources;
 const WINDOW_SECONDS_MAX: i64 = 3600;
 const PERIOD_SECONDS_MAX: i64 = 1800;
 
-pub(super) fn validate(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+/// Checks the spec of an autoscaler, new or changed from `old`.
+pub(super) fn validate(spec: &Value, old: Option<&Value>, at: &At<'_>, errors: &mut Errors) {
     let (min, max) = (spec.int("minReplicas"), spec.int("maxReplicas").unwrap_or(0));
-    if let Some(min) = min.filter(|min| *min < 1) {
-        errors.invalid(&at.field("minReplicas"), min, "must be greater than or equal to 1");
+    // To none at all only what was allowed to before.
+    let least = if old.and_then(|old| old.int("minReplicas")) == Some(0) { 0 } else { 1 };
+    if let Some(min) = min.filter(|min| *min < least) {
+        errors.invalid(&at.field("minReplicas"), min, format!("must be greater than or equal to {least}"));
     }
     if max < 1 {
         errors.invalid(&at.field("maxReplicas"), max, "must be greater than 0");
@@ -27,6 +30,11 @@ pub(super) fn validate(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let metrics_at = at.field("metrics");
     for (index, metric) in spec.list("metrics").iter().enumerate() {
         self::metric(metric, &metrics_at.index(index), errors);
+    }
+    let from_outside = |metric: &Value| matches!(metric.text("type"), "Object" | "External");
+    if min == Some(0) && !spec.list("metrics").iter().any(from_outside) {
+        let detail = "must specify at least one Object or External metric to support scaling to zero replicas";
+        errors.forbidden(&metrics_at, detail);
     }
     if let Some(behavior) = spec.at("behavior") {
         let at = at.field("behavior");
@@ -43,59 +51,108 @@ fn reference(reference: &Value, at: &At<'_>, errors: &mut Errors) {
     check::required_named(reference, "name", names::path_segment, at, errors);
 }
 
+/// The kinds of metrics and where they are told, in the order in which the reference looks at them.
+const SOURCES: [(&str, &str); 5] = [
+    ("Object", "object"),
+    ("External", "external"),
+    ("Pods", "pods"),
+    ("Resource", "resource"),
+    ("ContainerResource", "containerResource"),
+];
+const KINDS: [&str; 5] = ["ContainerResource", "External", "Object", "Pods", "Resource"];
+
 fn metric(metric: &Value, at: &At<'_>, errors: &mut Errors) {
-    let kinds = [
-        ("ContainerResource", "containerResource"),
-        ("External", "external"),
-        ("Object", "object"),
-        ("Pods", "pods"),
-        ("Resource", "resource"),
-    ];
     let kind = metric.text("type");
     if kind.is_empty() {
         errors.required(&at.field("type"), "must specify a metric source type");
-        return;
     }
-    let Some((_, field)) = kinds.iter().find(|(known, _)| *known == kind) else {
-        errors.not_supported(&at.field("type"), kind, &kinds.map(|(known, _)| known));
-        return;
-    };
-    let source_at = at.field(field);
-    let Some(source) = metric.at(field) else {
-        errors.required(&source_at, "must populate information for the given metric source");
-        return;
-    };
-    for (_, other) in kinds.iter().filter(|(known, other)| *known != kind && metric.has(other)) {
-        errors.forbidden(&at.field(other), "must populate the given metric source only");
+    let expected = SOURCES.iter().find(|(known, _)| *known == kind).map(|(_, field)| *field);
+    if expected.is_none() {
+        errors.not_supported(&at.field("type"), kind, &KINDS);
     }
-    match kind {
-        "Resource" | "ContainerResource" => {
-            if source.text("name").is_empty() {
-                errors.required(&source_at.field("name"), "must specify a resource name");
+    let mut present = SOURCES.iter().filter(|(_, field)| metric.has(field)).map(|(_, field)| *field);
+    // The first is looked at, whether it is the one that the kind tells or not.
+    if let Some(first) = present.next() {
+        self::source(first, metric.or_null(first), &at.field(first), errors);
+        let more: Vec<&str> = present.collect();
+        if let Some(expected) = expected.filter(|expected| !metric.has(expected)) {
+            errors.required(&at.field(expected), "must populate information for the given metric source");
+        }
+        if !more.is_empty() {
+            for other in std::iter::once(first).chain(more).filter(|other| Some(*other) != expected) {
+                errors.forbidden(&at.field(other), "must populate the given metric source only");
             }
-            if kind == "ContainerResource" && source.text("container").is_empty() {
-                errors.required(&source_at.field("container"), "must specify a container");
+        }
+    } else if let Some(expected) = expected {
+        errors.required(&at.field(expected), "must populate information for the given metric source");
+    }
+}
+
+fn source(name: &str, source: &Value, at: &At<'_>, errors: &mut Errors) {
+    let target = source.or_null("target");
+    let target_at = at.field("target");
+    match name {
+        "resource" | "containerResource" => {
+            let resource = source.text("name");
+            if resource.is_empty() {
+                errors.required(&at.field("name"), "must specify a resource name");
+            } else if name == "containerResource" {
+                resources::container_resource_name(resource, &at.field("name"), errors);
+            }
+            if name == "containerResource" {
+                match source.text("container") {
+                    "" => errors.required(&at.field("container"), "must specify a container"),
+                    container => {
+                        errors.each_invalid(&at.field("container"), container, names::dns_label(container));
+                    }
+                }
             }
         }
         _ => {
-            let at = source_at.field("metric");
-            check::required_named(source.or_null("metric"), "name", names::path_segment, &at, errors);
-            if kind == "Object" {
-                reference(source.or_null("describedObject"), &source_at.field("describedObject"), errors);
+            if name == "object" {
+                reference(source.or_null("describedObject"), &at.field("describedObject"), errors);
+            }
+            let at = at.field("metric");
+            match source.or_null("metric").text("name") {
+                "" => errors.required(&at.field("name"), "must specify a metric name"),
+                metric => errors.each_invalid(&at.field("name"), metric, names::path_segment(metric)),
             }
         }
     }
-    target(source.or_null("target"), &source_at.field("target"), errors);
+    self::target(target, &target_at, errors);
+    let (value, average) = (target.has("value"), target.has("averageValue"));
+    let utilization = target.has("averageUtilization");
+    let average_at = target_at.field("averageValue");
+    match name {
+        "object" if !value && !average => {
+            errors.required(&average_at, "must set either a target value or averageValue");
+        }
+        "external" if !value && !average => {
+            errors.required(&average_at, "must set either a target value for metric or a per-pod target");
+        }
+        "external" if value && average => {
+            let detail = "may not set both a target value for metric and a per-pod target";
+            errors.forbidden(&target_at.field("value"), detail);
+        }
+        "pods" if !average => errors.required(&average_at, "must specify a positive target averageValue"),
+        "resource" | "containerResource" if !utilization && !average => {
+            let detail = "must set either a target raw value or a target utilization";
+            errors.required(&target_at.field("averageUtilization"), detail);
+        }
+        "resource" | "containerResource" if utilization && average => {
+            errors.forbidden(&average_at, "may not set both a target raw value and a target utilization");
+        }
+        _ => {}
+    }
 }
 
 fn target(target: &Value, at: &At<'_>, errors: &mut Errors) {
     let kind = target.text("type");
-    match kind {
-        "" => errors.required(&at.field("type"), "must specify a metric target type"),
-        "Utilization" | "Value" | "AverageValue" => {}
-        kind => {
-            errors.invalid(&at.field("type"), kind, "must be either Utilization, Value, or AverageValue");
-        }
+    if kind.is_empty() {
+        errors.required(&at.field("type"), "must specify a metric target type");
+    }
+    if !matches!(kind, "Utilization" | "Value" | "AverageValue") {
+        errors.invalid(&at.field("type"), kind, "must be either Utilization, Value, or AverageValue");
     }
     for field in ["value", "averageValue"] {
         if let Some(amount) = resources::quantity_of(target, field).filter(|amount| amount.signum() <= 0) {
@@ -108,7 +165,12 @@ fn target(target: &Value, at: &At<'_>, errors: &mut Errors) {
 }
 
 fn scaling(rules: &Value, at: &At<'_>, errors: &mut Errors) {
-    check::nonnegative(rules, "stabilizationWindowSeconds", at, errors);
+    if let Some(seconds) = rules.int("stabilizationWindowSeconds").filter(|seconds| *seconds < 0) {
+        errors.invalid(&at.field("stabilizationWindowSeconds"), seconds, "must be greater than or equal to zero");
+    }
+    if let Some(tolerance) = rules.at("tolerance") {
+        resources::nonnegative(tolerance, &at.field("tolerance"), errors);
+    }
     if let Some(seconds) = rules.int("stabilizationWindowSeconds").filter(|seconds| *seconds > WINDOW_SECONDS_MAX) {
         let detail = format!("must be less than or equal to {WINDOW_SECONDS_MAX}");
         errors.invalid(&at.field("stabilizationWindowSeconds"), seconds, detail);
@@ -120,7 +182,9 @@ fn scaling(rules: &Value, at: &At<'_>, errors: &mut Errors) {
     }
     for (index, policy) in rules.list("policies").iter().enumerate() {
         let at = at.index(index);
-        check::one_of(policy, "type", &["Percent", "Pods"], &at, errors);
+        if !matches!(policy.text("type"), "Percent" | "Pods") {
+            errors.not_supported(&at.field("type"), policy.text("type"), &["Percent", "Pods"]);
+        }
         for field in ["value", "periodSeconds"] {
             let number = policy.int(field).unwrap_or(0);
             if number <= 0 {

@@ -6,6 +6,7 @@ mod case;
 mod declarations;
 mod devices;
 mod jobs;
+mod judges;
 mod more;
 mod pods;
 mod properties;

@@ -120,7 +120,9 @@ pub(crate) fn valid() -> Vec<(&'static str, Value)> {
         ("storage.k8s.io/volumeattributesclasses", global(json!({"driverName": "d", "parameters": {"a": "b"}}))),
         (
             "certificates.k8s.io/certificatesigningrequests",
-            global(json!({"spec": {"request": "LS0=", "signerName": "a.b/c", "usages": ["client auth"]}})),
+            global(
+                json!({"spec": {"request": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUFBPQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K", "signerName": "a.b/c", "usages": ["client auth"]}}),
+            ),
         ),
         ("node.k8s.io/runtimeclasses", global(json!({"handler": "h"}))),
         (
