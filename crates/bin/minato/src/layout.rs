@@ -40,6 +40,11 @@ impl Layout {
         self.root.join("node/images")
     }
 
+    /// Socket and log of the process that answers DNS questions.
+    pub(crate) fn dns(&self) -> PathBuf {
+        self.root.join("node/dns")
+    }
+
     /// Eight hexadecimal digits that tell this cluster's things on the host from another's; made once.
     pub(crate) fn cluster_id(&self) -> anyhow::Result<String> {
         let path = self.root.join("cluster-id");

@@ -20,9 +20,11 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    // A container's shim must be single-threaded and small: it leaves before anything else is set up.
-    if arguments.get(1).is_some_and(|argument| argument == "shim") {
-        return minato_runtime::shim::main(arguments.into_iter().skip(2));
+    // The processes that survive the server must be single-threaded and small: they leave before anything else is set up.
+    match arguments.get(1).and_then(|argument| argument.to_str()) {
+        Some("shim") => return minato_runtime::shim::main(arguments.into_iter().skip(2)),
+        Some("resolver") => return minato_dns::resolver::main(arguments.into_iter().skip(2)),
+        _ => {}
     }
     let outcome = match Cli::parse().command {
         Command::Server(options) => server::main(options),

@@ -34,7 +34,9 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let cluster_id = layout.cluster_id()?;
     let images = Store::open(layout.images())?;
-    let runtime = Embedded::open(minato_runtime::Config::new(&cluster_id, layout.node(), images.clone())).await?;
+    let runtime = minato_runtime::Config::new(&cluster_id, layout.node(), images.clone());
+    let cgroup_root = runtime.cgroup_root();
+    let runtime = Embedded::open(runtime).await?;
     let cluster_cidr: Ipv4Cidr = settings.cluster_cidr.parse()?;
     let service_cidr: Ipv4Cidr = settings.service_cidr.parse()?;
     let dns_address = Ipv4Addr::from_bits(service_cidr.network().to_bits() + DNS_OFFSET);
@@ -78,6 +80,7 @@ pub(crate) async fn run(
     let client = plane.client(&format!("system:node:{node}"), &["system:nodes"]);
     start("kubelet", components, |scope| minato_kubelet::run(kubelet, parts, client, scope));
 
+    let resolver_cgroup = format!("{cgroup_root}/resolver");
     let client = plane.client("system:kube-proxy", &[]);
     let proxy = proxy::Config {
         cluster_id,
@@ -96,6 +99,8 @@ pub(crate) async fn run(
         node_ip: plane.node_ip,
         node_name: node.clone(),
         resolv_conf: PathBuf::from("/etc/resolv.conf"),
+        directory: layout.dns(),
+        cgroup: resolver_cgroup,
     };
     start("dns", components, |scope| dns::run(dns, client, scope));
     Ok(())
@@ -117,7 +122,7 @@ async fn run_proxy(
     }
 }
 
-/// Takes everything of a cluster's node off this host: containers, mounts, cgroups, interfaces, packet filter. Runs to
+/// Takes everything of a cluster's node off this host: containers, DNS, mounts, cgroups, interfaces, packet filter. Runs to
 /// its end; what could not be removed is told at the end.
 pub(crate) async fn teardown(layout: &Layout, data_dir: &std::path::Path) -> anyhow::Result<()> {
     let cluster_id = layout.cluster_id()?;
@@ -130,8 +135,7 @@ pub(crate) async fn teardown(layout: &Layout, data_dir: &std::path::Path) -> any
     if let Err(error) = minato_linux::mounts::unmount_below(&layout.node()) {
         problems.push(format!("failed to unmount what is below {}: {error}", layout.node().display()));
     } else {
-        for name in ["pods", "containers"] {
-            let directory = layout.node().join(name);
+        for directory in [layout.node().join("pods"), layout.node().join("containers"), layout.dns()] {
             match std::fs::remove_dir_all(&directory) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     problems.push(format!("failed to remove {}: {error}", directory.display()));

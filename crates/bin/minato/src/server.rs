@@ -1,7 +1,7 @@
 //! `minato server`: start in order, run until told to stop, stop in the reverse order.
 //!
 //! Shutdown: not ready → controllers and node agents end → running requests end, watches close → the store is flushed.
-//! Containers are not touched: they belong to their shims.
+//! Containers are not touched: they belong to their shims; and cluster DNS goes on, by a process of its own.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};

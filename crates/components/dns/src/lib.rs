@@ -1,37 +1,39 @@
 //! The cluster's DNS server: names of Services and pods, and a way to all others.
 //!
 //! ```text
-//! pod ─► kube-dns 10.43.0.10:53 ─(packet filter)─► node_ip:port ─► Zone ─► informers (Services, EndpointSlices)
-//!                                                               └► Upstream ─► the host's resolvers
+//!                     ┌ minato server ─────────────┐                ┌ minato resolver ──────────┐
+//! API ─(informers)──► │ Source ─► Supervisor ──────┼─(Unix socket)─►│ Table ─► Zone ┐           │
+//!                     │ kube-dns, its EndpointSlice│   all, changes │               ├► Answerer │
+//!                     └────────────────────────────┘                │ Upstream ─────┘           │
+//! pod ─► kube-dns 10.43.0.10:53 ─(packet filter)─► node_ip:port ────┴───────────────────────────┘
 //! ```
-//! The server binds a free port of the node and publishes it as the endpoint of the Service `kube-system/kube-dns`.
-//! Answers are made from the informers' stores at the moment of the question; there is nothing to rebuild.
+//! [`run`] is the server's part: it binds a free port of the node, publishes it as the endpoint of the Service
+//! `kube-system/kube-dns`, and keeps a [`resolver`] at work, a process that goes on answering when the server is gone.
 
-mod directory;
+mod answer;
+mod guests;
+mod names;
+mod protocol;
 mod publish;
-mod server;
+pub mod resolver;
+mod sockets;
+mod source;
+mod supervise;
+mod table;
 mod upstream;
 mod zone;
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
+use hickory_proto::ProtoError;
 use hickory_proto::rr::Name;
 use minato_scope::Scope;
 
-use directory::{Directory, Watched};
+use protocol::Settings;
 use publish::Publication;
-use server::{Answerer, Sockets};
-use upstream::Upstream;
-use zone::Zone;
-
-/// A TCP client that is silent for so long is disconnected.
-const TCP_IDLE_MAX: Duration = Duration::from_secs(10);
-/// Answers that may wait for a slow TCP client.
-const TCP_ANSWERS_MAX: usize = 32;
+use source::Source;
+use supervise::{SuperviseError, Supervisor};
 
 /// What the DNS server has to know.
 #[derive(Clone, Debug)]
@@ -46,6 +48,10 @@ pub struct Config {
     pub node_name: String,
     /// Where the resolvers for other names are listed; by custom `/etc/resolv.conf`.
     pub resolv_conf: PathBuf,
+    /// The folder of the resolver's socket and log; by custom `<data-dir>/node/dns`.
+    pub directory: PathBuf,
+    /// The resolver's cgroup, below the cluster's own.
+    pub cgroup: String,
 }
 
 /// Why the DNS server ended.
@@ -57,58 +63,50 @@ pub enum Error {
         /// As configured.
         domain: String,
         /// What is wrong with it.
-        source: hickory_proto::ProtoError,
+        source: ProtoError,
     },
-    /// No port of the node could be bound.
-    #[error("failed to bind a DNS port on {ip}")]
-    Bind {
-        /// The node's address.
-        ip: Ipv4Addr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A socket failed.
-    #[error("the DNS server stopped")]
-    Serve(#[source] hickory_server::net::NetError),
+    /// There is no process that answers.
+    #[error("there is no DNS resolver")]
+    Resolver(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Runs until the scope is cancelled.
+/// Keeps the resolver and the Service in front of it, until the scope is cancelled. The resolver stays.
 ///
 /// # Errors
-/// [`Error`] when the server cannot start, or its sockets fail.
+/// [`Error`] when there is no resolver and none can be started.
 pub async fn run(config: Config, client: kube::Client, scope: Scope) -> Result<(), Error> {
-    let domain = domain(&config.cluster_domain)?;
-    let former = publish::former_port(&client).await;
-    let bound = Sockets::bind(config.node_ip, former).await;
-    let sockets = bound.map_err(|source| Error::Bind { ip: config.node_ip, source })?;
-    let publication =
-        Publication { service_ip: config.service_ip, server: sockets.address, node_name: config.node_name };
-    tracing::info!(address = %sockets.address, service_ip = %config.service_ip, "serving DNS");
-
-    let watched = Arc::new(Watched::start(&client, &scope));
-    let upstream = Upstream::new(config.resolv_conf, vec![config.service_ip.into()]);
-    let zone = Zone::new(domain, Arc::clone(&watched));
-    let mut server = serve(sockets, Answerer::new(zone, upstream));
-    let served = tokio::select! {
-        () = scope.cancelled() => Ok(()),
-        () = publish::keep(&client, &watched, &publication) => Ok(()),
-        ended = server.block_until_done() => ended,
-    };
-    served.map_err(Error::Serve)
-}
-
-fn serve<D: Directory>(sockets: Sockets, answerer: Answerer<D>) -> hickory_server::Server<Answerer<D>> {
-    let mut server = hickory_server::Server::new(answerer);
-    for socket in sockets.udp {
-        server.register_socket(socket);
+    if let Err(source) = domain(&config.cluster_domain) {
+        return Err(Error::Domain { domain: config.cluster_domain, source });
     }
-    server.register_listener(sockets.tcp, TCP_IDLE_MAX, TCP_ANSWERS_MAX);
-    server
+    let supervisor = Supervisor {
+        directory: config.directory,
+        cgroup: config.cgroup,
+        // This very program, also after its file was replaced.
+        program: "/proc/self/exe".into(),
+        settings: Settings {
+            cluster_domain: config.cluster_domain,
+            own: vec![config.service_ip.into()],
+            resolv_conf: config.resolv_conf,
+        },
+    };
+    let former = publish::former_port(&client).await;
+    let resolver = supervisor.find_or_start(config.node_ip, former).await;
+    let resolver = resolver.map_err(|error: SuperviseError| Error::Resolver(Box::new(error)))?;
+    let server = resolver.sockets.address;
+    tracing::info!(address = %server, service_ip = %config.service_ip, "serving DNS");
+
+    let publication = Publication { service_ip: config.service_ip, server, node_name: config.node_name };
+    let source = Source::start(&client, &scope);
+    tokio::select! {
+        () = scope.cancelled() => {}
+        () = publish::keep(&client, &source, &publication) => {}
+        () = supervisor.keep(resolver, &source, &scope) => {}
+    }
+    Ok(())
 }
 
-fn domain(text: &str) -> Result<Name, Error> {
-    let parsed = Name::from_ascii(text);
-    let mut domain = parsed.map_err(|source| Error::Domain { domain: text.to_owned(), source })?;
+fn domain(text: &str) -> Result<Name, ProtoError> {
+    let mut domain = Name::from_ascii(text)?;
     domain.set_fqdn(true);
     Ok(domain)
 }

@@ -14,7 +14,8 @@ use kube::api::PostParams;
 use minato_client::Informer;
 use tokio::sync::Notify;
 
-use crate::directory::{SERVICE_NAME_LABEL, Watched};
+use crate::names::SERVICE_NAME_LABEL;
+use crate::source::Source;
 
 const NAMESPACE: &str = "kube-system";
 const SERVICE: &str = "kube-dns";
@@ -46,7 +47,7 @@ pub(crate) async fn former_port(client: &kube::Client) -> u16 {
 }
 
 /// Creates both objects, and repairs them whenever somebody changes them. Never ends.
-pub(crate) async fn keep(client: &kube::Client, watched: &Watched, publication: &Publication) {
+pub(crate) async fn keep(client: &kube::Client, source: &Source, publication: &Publication) {
     let changed = Arc::new(Notify::new());
     let tell = |name: &'static str, changed: &Arc<Notify>| {
         let changed = Arc::clone(changed);
@@ -57,14 +58,14 @@ pub(crate) async fn keep(client: &kube::Client, watched: &Watched, publication: 
         }
     };
     let told = tell(SERVICE, &changed);
-    watched.services().on_change(move |change| change.latest().iter().for_each(|service| told(&service.metadata)));
+    source.services().on_change(move |change| change.latest().iter().for_each(|service| told(&service.metadata)));
     let told = tell(SLICE, &changed);
-    watched.slice_informer().on_change(move |change| change.latest().iter().for_each(|slice| told(&slice.metadata)));
-    watched.services().synced().await;
-    watched.slice_informer().synced().await;
+    source.slices().on_change(move |change| change.latest().iter().for_each(|slice| told(&slice.metadata)));
+    source.services().synced().await;
+    source.slices().synced().await;
     let mut retry = RETRY_FIRST;
     loop {
-        match ensure(client, watched, publication).await {
+        match ensure(client, source, publication).await {
             Ok(()) => {
                 retry = RETRY_FIRST;
                 tokio::time::sleep(REPAIR_INTERVAL).await;
@@ -82,7 +83,7 @@ pub(crate) async fn keep(client: &kube::Client, watched: &Watched, publication: 
     }
 }
 
-async fn ensure(client: &kube::Client, watched: &Watched, publication: &Publication) -> Result<(), kube::Error> {
+async fn ensure(client: &kube::Client, source: &Source, publication: &Publication) -> Result<(), kube::Error> {
     let wanted = service(publication);
     let same = |found: &Service| {
         let (found, wanted) = (found.spec.as_ref(), wanted.spec.as_ref());
@@ -90,7 +91,7 @@ async fn ensure(client: &kube::Client, watched: &Watched, publication: &Publicat
             .zip(wanted)
             .is_some_and(|(found, wanted)| found.ports == wanted.ports && found.selector == wanted.selector)
     };
-    put(client, watched.services(), &wanted, same, |found, wanted| {
+    put(client, source.services(), &wanted, same, |found, wanted| {
         if let Some((found, wanted)) = found.spec.as_mut().zip(wanted.spec.as_ref()) {
             found.ports.clone_from(&wanted.ports);
             found.selector.clone_from(&wanted.selector);
@@ -103,7 +104,7 @@ async fn ensure(client: &kube::Client, watched: &Watched, publication: &Publicat
             && found.ports == wanted.ports
             && has_labels(&found.metadata, &wanted.metadata)
     };
-    put(client, watched.slice_informer(), &wanted, same, |found, wanted| {
+    put(client, source.slices(), &wanted, same, |found, wanted| {
         let wanted_labels = wanted.metadata.labels.clone().unwrap_or_default();
         found.metadata.labels.get_or_insert_default().extend(wanted_labels);
         found.endpoints.clone_from(&wanted.endpoints);

@@ -25,6 +25,8 @@ const RESOLVERS_MAX: usize = 3;
 const CONFIG_AGE_MAX: Duration = Duration::from_secs(5);
 /// What UDP answers may have without being cut up on the way (DNS flag day 2020).
 pub(crate) const UDP_BYTES_MAX: u16 = 1232;
+/// For resolvers that send more than they were asked to; what is longer is cut and does not count.
+const ANSWER_BYTES_MAX: usize = 4096;
 const DNS_PORT: u16 = 53;
 
 /// Why a question has no answer.
@@ -129,7 +131,7 @@ async fn by_udp(resolver: SocketAddr, question: &Message, bytes: &[u8]) -> io::R
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(resolver).await?;
     socket.send(bytes).await?;
-    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let mut buffer = vec![0; ANSWER_BYTES_MAX];
     loop {
         let length = socket.recv(&mut buffer).await?;
         match Message::from_vec(&buffer[..length]) {

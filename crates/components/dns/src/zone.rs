@@ -14,15 +14,13 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr as _;
-use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
-use crate::directory::Directory;
+use crate::names::{Key, Port, Target};
+use crate::table::Table;
 
 /// Seconds for which an answer may be kept.
 const TTL: u32 = 5;
@@ -33,8 +31,6 @@ const SPECIFICATION_VERSION: &str = "1.1.0";
 pub(crate) enum Lookup {
     /// The name is not of this zone: somebody else knows.
     Elsewhere,
-    /// The zone is not loaded yet.
-    NotReady,
     Found(Found),
 }
 
@@ -51,23 +47,21 @@ pub(crate) struct Found {
 }
 
 /// The names of one cluster.
-pub(crate) struct Zone<D> {
-    domain: Name,
-    directory: Arc<D>,
+pub(crate) struct Zone<'a> {
+    /// In lower case.
+    domain: &'a Name,
+    table: &'a Table,
 }
 
-impl<D: Directory> Zone<D> {
-    pub(crate) fn new(domain: Name, directory: Arc<D>) -> Self {
-        Self { domain: domain.to_lowercase(), directory }
+impl<'a> Zone<'a> {
+    pub(crate) fn new(domain: &'a Name, table: &'a Table) -> Self {
+        Self { domain, table }
     }
 
     /// What is known about `name`, as far as `kind` is concerned.
     pub(crate) fn look_up(&self, name: &Name, kind: RecordType) -> Lookup {
         if !self.domain.zone_of(name) {
             return self.look_up_address(name, kind);
-        }
-        if !self.directory.is_complete() {
-            return Lookup::NotReady;
         }
         let below = usize::from(name.num_labels() - self.domain.num_labels());
         let labels: Vec<String> =
@@ -92,9 +86,9 @@ impl<D: Directory> Zone<D> {
                 _ => Found::default(),
             }),
             ["svc" | "pod"] => Some(Found::default()),
-            [namespace, "svc" | "pod"] => self.directory.has_namespace(namespace).then(Found::default),
+            [namespace, "svc" | "pod"] => self.table.has_namespace(namespace).then(Found::default),
             [address, namespace, "pod"] => {
-                let address = dashed_address(address).filter(|_| self.directory.has_namespace(namespace))?;
+                let address = dashed_address(address).filter(|_| self.table.has_namespace(namespace))?;
                 Some(Found { answers: address_records(name, [address], kind), ..Found::default() })
             }
             [service, namespace, "svc"] => self.answer_service(name, namespace, service, kind),
@@ -109,8 +103,8 @@ impl<D: Directory> Zone<D> {
     }
 
     fn answer_service(&self, name: &Name, namespace: &str, service: &str, kind: RecordType) -> Option<Found> {
-        let found = self.directory.service(namespace, service)?;
-        if let Some(target) = external_name(&found) {
+        let found = self.table.service(namespace, service)?;
+        if let Target::External(target) = &found.target {
             let alias = Name::from_str(target).ok().map(fully_qualified)?;
             let answers = vec![record(name, RData::CNAME(CNAME(alias.clone())))];
             let alias = Some(alias).filter(|_| kind != RecordType::CNAME);
@@ -119,9 +113,9 @@ impl<D: Directory> Zone<D> {
         if kind == RecordType::SRV {
             return self.answer_port(name, namespace, service, None, kind);
         }
-        let addresses = match is_headless(&found) {
-            true => self.ready(namespace, service).into_iter().map(|(_, address, _)| address).collect(),
-            false => cluster_ips(&found),
+        let addresses = match &found.target {
+            Target::ClusterIps(addresses) => addresses.clone(),
+            _ => self.ready(namespace, service).map(|(_, address, _)| address).collect(),
         };
         Some(Found { answers: address_records(name, addresses, kind), ..Found::default() })
     }
@@ -135,11 +129,11 @@ impl<D: Directory> Zone<D> {
         label: &str,
         kind: RecordType,
     ) -> Option<Found> {
-        let found = self.directory.service(namespace, service)?;
-        if matches!(label, "_tcp" | "_udp" | "_sctp") && external_name(&found).is_none() {
+        let found = self.table.service(namespace, service)?;
+        if matches!(label, "_tcp" | "_udp" | "_sctp") && !matches!(found.target, Target::External(_)) {
             return Some(Found::default());
         }
-        let matching = self.ready(namespace, service).into_iter().filter(|(endpoint, ..)| endpoint == label);
+        let matching = self.ready(namespace, service).filter(|(endpoint, ..)| *endpoint == label);
         let addresses: BTreeSet<IpAddr> = matching.map(|(_, address, _)| address).collect();
         (!addresses.is_empty()).then(|| Found { answers: address_records(name, addresses, kind), ..Found::default() })
     }
@@ -153,27 +147,23 @@ impl<D: Directory> Zone<D> {
         port: Option<(&str, &str)>,
         kind: RecordType,
     ) -> Option<Found> {
-        let found = self.directory.service(namespace, service)?;
-        let wanted = |candidate: &str, protocol: Option<&str>| {
-            port.is_none_or(|(name, wanted)| candidate == name && protocol.unwrap_or("TCP") == wanted)
+        let found = self.table.service(namespace, service)?;
+        let wanted = |candidate: &&Port| {
+            port.is_none_or(|(name, protocol)| candidate.name == name && candidate.protocol == protocol)
         };
-        let mut targets: BTreeSet<(u16, Vec<String>, BTreeSet<IpAddr>)> = BTreeSet::new();
-        if is_headless(&found) {
-            for (endpoint, address, slice) in self.ready(namespace, service) {
-                let ports = slice.ports.iter().flatten();
-                let ports =
-                    ports.filter(|port| wanted(port.name.as_deref().unwrap_or_default(), port.protocol.as_deref()));
-                for number in ports.filter_map(|port| u16::try_from(port.port?).ok()) {
-                    let labels = [&endpoint, service, namespace, "svc"].map(str::to_owned).to_vec();
-                    targets.insert((number, labels, [address].into()));
+        let mut targets: BTreeSet<(u16, Vec<&str>, BTreeSet<IpAddr>)> = BTreeSet::new();
+        match &found.target {
+            Target::ClusterIps(addresses) => {
+                for port in found.ports.iter().filter(wanted) {
+                    targets.insert((port.number, vec![service, namespace, "svc"], addresses.clone()));
                 }
             }
-        } else {
-            let ports = found.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-            let ports = ports.filter(|port| wanted(port.name.as_deref().unwrap_or_default(), port.protocol.as_deref()));
-            for number in ports.filter_map(|port| u16::try_from(port.port).ok()) {
-                let labels = [service, namespace, "svc"].map(str::to_owned).to_vec();
-                targets.insert((number, labels, cluster_ips(&found)));
+            _ => {
+                for (endpoint, address, ports) in self.ready(namespace, service) {
+                    for port in ports.iter().filter(wanted) {
+                        targets.insert((port.number, vec![endpoint, service, namespace, "svc"], [address].into()));
+                    }
+                }
             }
         }
         if targets.is_empty() && port.is_some() {
@@ -185,7 +175,6 @@ impl<D: Directory> Zone<D> {
         }
         let weight = u16::try_from(100 / targets.len().max(1)).unwrap_or(1).max(1);
         for (number, labels, addresses) in targets {
-            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
             let Some(target) = self.below(&labels) else { continue };
             for kind in [RecordType::A, RecordType::AAAA] {
                 answer.additionals.extend(address_records(&target, addresses.iter().copied(), kind));
@@ -199,18 +188,12 @@ impl<D: Directory> Zone<D> {
     fn look_up_address(&self, name: &Name, kind: RecordType) -> Lookup {
         let Some(address) = arpa_address(name) else { return Lookup::Elsewhere };
         let mut names: Vec<Name> = Vec::new();
-        for service in self.directory.services_at(address) {
-            let (namespace, service) = (service.metadata.namespace.as_deref(), service.metadata.name.as_deref());
-            names.extend(self.below(&[service.unwrap_or_default(), namespace.unwrap_or_default(), "svc"]));
+        for Key { namespace, name } in self.table.services_at(address) {
+            names.extend(self.below(&[name, namespace, "svc"]));
         }
-        for slice in self.directory.slices_with(address) {
-            let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
-            let labels = slice.metadata.labels.as_ref();
-            let Some(service) = labels.and_then(|labels| labels.get(crate::directory::SERVICE_NAME_LABEL)) else {
-                continue;
-            };
-            let of_slice = ready_of(&slice).filter(|(_, found)| *found == address);
-            names.extend(of_slice.filter_map(|(endpoint, _)| self.below(&[&endpoint, service, namespace, "svc"])));
+        for (namespace, slice) in self.table.slices_with(address) {
+            let labels = slice.endpoints.iter().filter(|(_, found)| *found == address).map(|(label, _)| label);
+            names.extend(labels.filter_map(|label| self.below(&[label, &slice.service, namespace, "svc"])));
         }
         if names.is_empty() {
             return Lookup::Elsewhere;
@@ -224,14 +207,13 @@ impl<D: Directory> Zone<D> {
         Lookup::Found(Found { answers, ..Found::default() })
     }
 
-    /// Label, address and slice of each endpoint that is ready.
-    fn ready(&self, namespace: &str, service: &str) -> Vec<(String, IpAddr, Arc<EndpointSlice>)> {
-        let slices = self.directory.slices(namespace, service);
-        let of_slice = |slice: Arc<EndpointSlice>| {
-            let endpoints: Vec<_> = ready_of(&slice).collect();
-            endpoints.into_iter().map(move |(label, address)| (label, address, Arc::clone(&slice)))
-        };
-        slices.into_iter().flat_map(of_slice).collect()
+    /// Label, address and ports of each endpoint that is ready.
+    fn ready(&self, namespace: &str, service: &str) -> impl Iterator<Item = (&str, IpAddr, &[Port])> {
+        let slices = self.table.slices(namespace, service);
+        slices.flat_map(|slice| {
+            let endpoints = slice.endpoints.iter();
+            endpoints.map(|(label, address)| (label.as_str(), *address, slice.ports.as_slice()))
+        })
     }
 
     fn finish(&self, found: Option<Found>) -> Found {
@@ -251,7 +233,7 @@ impl<D: Directory> Zone<D> {
     fn soa(&self) -> Record {
         let server = self.below(&["ns", "dns"]).unwrap_or_else(|| self.domain.clone());
         let mailbox = self.below(&["hostmaster"]).unwrap_or_else(|| self.domain.clone());
-        record(&self.domain, RData::SOA(SOA::new(server, mailbox, 1, 7200, 1800, 86_400, TTL)))
+        record(self.domain, RData::SOA(SOA::new(server, mailbox, 1, 7200, 1800, 86_400, TTL)))
     }
 }
 
@@ -272,32 +254,6 @@ fn address_records(name: &Name, addresses: impl IntoIterator<Item = IpAddr>, kin
         _ => None,
     });
     data.map(|data| record(name, data)).collect()
-}
-
-/// Endpoints without a hostname are named by their address with dashes.
-fn ready_of(slice: &EndpointSlice) -> impl Iterator<Item = (String, IpAddr)> {
-    let is_ready =
-        |endpoint: &&Endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true);
-    slice.endpoints.iter().flatten().filter(is_ready).filter_map(|endpoint| {
-        let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
-        let label = endpoint.hostname.clone().filter(|hostname| !hostname.is_empty());
-        Some((label.unwrap_or_else(|| address.to_string().replace(['.', ':'], "-")), address))
-    })
-}
-
-fn external_name(service: &Service) -> Option<&str> {
-    let spec = service.spec.as_ref().filter(|spec| spec.type_.as_deref() == Some("ExternalName"))?;
-    spec.external_name.as_deref()
-}
-
-fn is_headless(service: &Service) -> bool {
-    service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
-}
-
-fn cluster_ips(service: &Service) -> BTreeSet<IpAddr> {
-    let spec = service.spec.iter();
-    let all = spec.flat_map(|spec| spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip));
-    all.filter_map(|address| address.parse().ok()).collect()
 }
 
 fn dashed_address(label: &str) -> Option<IpAddr> {

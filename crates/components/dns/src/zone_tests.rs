@@ -1,92 +1,60 @@
-use std::sync::Arc;
-
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::json;
 
 use super::*;
-use crate::directory::SERVICE_NAME_LABEL;
-
-/// Services and slices of a test.
-#[derive(Default)]
-pub(crate) struct Listed {
-    pub(crate) services: Vec<Arc<Service>>,
-    pub(crate) slices: Vec<Arc<EndpointSlice>>,
-}
-
-impl Directory for Listed {
-    fn is_complete(&self) -> bool {
-        !self.services.is_empty()
-    }
-
-    fn has_namespace(&self, namespace: &str) -> bool {
-        namespace == "shop"
-    }
-
-    fn service(&self, namespace: &str, name: &str) -> Option<Arc<Service>> {
-        let is_it = |service: &&Arc<Service>| service.metadata.name.as_deref() == Some(name) && namespace == "shop";
-        self.services.iter().find(is_it).cloned()
-    }
-
-    fn slices(&self, _namespace: &str, service: &str) -> Vec<Arc<EndpointSlice>> {
-        let name = |slice: &EndpointSlice| slice.metadata.labels.as_ref().unwrap()[SERVICE_NAME_LABEL].clone();
-        self.slices.iter().filter(|slice| name(slice) == service).cloned().collect()
-    }
-
-    fn services_at(&self, address: IpAddr) -> Vec<Arc<Service>> {
-        self.services.iter().filter(|service| cluster_ips(service).contains(&address)).cloned().collect()
-    }
-
-    fn slices_with(&self, address: IpAddr) -> Vec<Arc<EndpointSlice>> {
-        let has = |slice: &&Arc<EndpointSlice>| ready_of(slice).any(|(_, found)| found == address);
-        self.slices.iter().filter(has).cloned().collect()
-    }
-}
+use crate::names::{Change, SERVICE_NAME_LABEL, ServiceNames, SliceNames};
 
 /// `web` and `dual` with cluster IPs, `db` headless, `away` an alias, `inner` an alias of `web`.
-pub(crate) fn shop() -> Listed {
+pub(crate) fn shop() -> Vec<Change> {
     let service = |name: &str, spec: serde_json::Value| {
-        let object = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": spec});
-        Arc::new(serde_json::from_value(object).unwrap())
+        let service: Service = serde_json::from_value(json!({"spec": spec})).unwrap();
+        Change::Service(Key::new("shop", name), Some(ServiceNames::of(&service)))
     };
     let slice = |service: &str, kind: &str, endpoints: serde_json::Value| {
         let object = json!({
-            "metadata": {"name": format!("{service}-1"), "namespace": "shop", "labels": {SERVICE_NAME_LABEL: service}},
+            "metadata": {"labels": {SERVICE_NAME_LABEL: service}},
             "addressType": kind, "endpoints": endpoints,
             "ports": [{"name": "sql", "port": 5432, "protocol": "TCP"}, {"name": "peer", "port": 7000, "protocol": "UDP"}],
         });
-        Arc::new(serde_json::from_value(object).unwrap())
+        let slice: EndpointSlice = serde_json::from_value(object).unwrap();
+        Change::Slice(Key::new("shop", &format!("{service}-{kind}")), SliceNames::of(&slice))
     };
     let ports =
         json!([{"name": "http", "port": 80, "protocol": "TCP"}, {"name": "dns", "port": 53, "protocol": "UDP"}]);
-    Listed {
-        services: vec![
-            service("web", json!({"clusterIP": "10.43.0.80", "clusterIPs": ["10.43.0.80"], "ports": ports})),
-            service("dual", json!({"clusterIP": "10.43.0.81", "clusterIPs": ["10.43.0.81", "fd00::81"]})),
-            service("db", json!({"clusterIP": "None", "clusterIPs": ["None"]})),
-            service("empty", json!({"clusterIP": "None", "clusterIPs": ["None"]})),
-            service("away", json!({"type": "ExternalName", "externalName": "db.example.com"})),
-            service("inner", json!({"type": "ExternalName", "externalName": "web.shop.svc.cluster.local"})),
-        ],
-        slices: vec![
-            slice(
-                "db",
-                "IPv4",
-                json!([
-                    {"addresses": ["10.42.0.2"], "hostname": "db-0", "conditions": {"ready": true}},
-                    {"addresses": ["10.42.0.3"], "conditions": {}},
-                    {"addresses": ["10.42.0.4"], "hostname": "db-2", "conditions": {"ready": false}},
-                ]),
-            ),
-            slice("db", "IPv6", json!([{"addresses": ["fd00::2"], "hostname": "db-0"}])),
-        ],
-    }
+    vec![
+        Change::Namespace { name: "shop".to_owned(), exists: true },
+        service("web", json!({"clusterIP": "10.43.0.80", "clusterIPs": ["10.43.0.80"], "ports": ports})),
+        service("dual", json!({"clusterIP": "10.43.0.81", "clusterIPs": ["10.43.0.81", "fd00::81"]})),
+        service("db", json!({"clusterIP": "None", "clusterIPs": ["None"]})),
+        service("empty", json!({"clusterIP": "None", "clusterIPs": ["None"]})),
+        service("away", json!({"type": "ExternalName", "externalName": "db.example.com"})),
+        service("inner", json!({"type": "ExternalName", "externalName": "web.shop.svc.cluster.local"})),
+        slice(
+            "db",
+            "IPv4",
+            json!([
+                {"addresses": ["10.42.0.2"], "hostname": "db-0", "conditions": {"ready": true}},
+                {"addresses": ["10.42.0.3"], "conditions": {}},
+                {"addresses": ["10.42.0.4"], "hostname": "db-2", "conditions": {"ready": false}},
+            ]),
+        ),
+        slice("db", "IPv6", json!([{"addresses": ["fd00::2"], "hostname": "db-0"}])),
+    ]
+}
+
+/// A table with all of these.
+pub(crate) fn table(changes: Vec<Change>) -> Table {
+    let mut table = Table::default();
+    changes.into_iter().for_each(|change| table.apply(change));
+    table
 }
 
 /// `NOERROR` or the code's name, then the answers and, after `+`, the additional records.
 fn asked(name: &str, kind: RecordType) -> String {
-    let zone = Zone::new(Name::from_ascii("cluster.local.").unwrap(), Arc::new(shop()));
-    let found = match zone.look_up(&Name::from_ascii(name).unwrap(), kind) {
+    let (domain, table) = (Name::from_ascii("cluster.local.").unwrap(), table(shop()));
+    let found = match Zone::new(&domain, &table).look_up(&Name::from_ascii(name).unwrap(), kind) {
         Lookup::Elsewhere => return "elsewhere".to_owned(),
-        Lookup::NotReady => return "not ready".to_owned(),
         Lookup::Found(found) => found,
     };
     assert!(found.answers.iter().all(|record| record.ttl == TTL && record.name == Name::from_ascii(name).unwrap()));
@@ -175,11 +143,4 @@ fn names_and_their_answers() {
     for (name, kind, expected) in cases {
         assert_eq!(asked(name, kind), expected, "{name} {kind}");
     }
-}
-
-#[test]
-fn until_everything_is_known_nothing_is_denied() {
-    let zone = Zone::new(Name::from_ascii("cluster.local.").unwrap(), Arc::new(Listed::default()));
-    let name = Name::from_ascii("web.shop.svc.cluster.local.").unwrap();
-    assert_eq!(zone.look_up(&name, RecordType::A), Lookup::NotReady);
 }
