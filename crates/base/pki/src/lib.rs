@@ -13,5 +13,5 @@ mod token;
 pub use authority::{Authority, IssueError, Issued};
 pub use files::{PkiError, read_or_create};
 pub use identity::{CertificateIdentity, IdentityError, identity_of};
-pub use tls::{TlsError, client_config, server_config, unverified_client_config};
+pub use tls::{TlsError, client_config, server_config, unverified_client_config, unverified_client_config_as};
 pub use token::{SigningKey, TokenError};

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::authority::Issued;
 
@@ -87,6 +88,21 @@ pub fn client_config(
 /// Trusts any server: for what the Kubernetes API says is not verified, such as HTTPS in pods behind `proxy`.
 #[must_use]
 pub fn unverified_client_config() -> ClientConfig {
+    unverified().with_no_client_auth()
+}
+
+/// As [`unverified_client_config`], and shows `identity` where there is one.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn unverified_client_config_as(identity: Option<&Issued>) -> Result<ClientConfig, TlsError> {
+    let Some(identity) = identity else { return Ok(unverified_client_config()) };
+    let failed = |source| TlsError::Rustls { what: "the client's certificate", source };
+    let (chain, key) = parse(identity)?;
+    unverified().with_client_auth_cert(chain, key).map_err(failed)
+}
+
+fn unverified() -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = rustls::ALL_VERSIONS;
     let builder = match ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions) {
@@ -94,8 +110,7 @@ pub fn unverified_client_config() -> ClientConfig {
         // ring has cipher suites for every version that rustls knows.
         Err(_) => unreachable!(),
     };
-    let verifier = Arc::new(AnyCertificate { provider });
-    builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+    builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider }))
 }
 
 /// Accepts every certificate; still demands that the server has its key.

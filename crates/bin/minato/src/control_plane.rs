@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use minato_apiserver::{ApiServer, User};
+use minato_apiserver::{ApiServer, FrontProxy, User};
 use minato_pki::{Authority, Issued, SigningKey};
 use minato_scope::Scope;
 use minato_store::Backend;
@@ -16,6 +16,8 @@ use crate::options::Settings;
 
 /// The user that the API server is to kubelets.
 pub(crate) const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+/// The name in the certificate that aggregated API servers are shown.
+const FRONT_PROXY_CLIENT: &str = "front-proxy-client";
 const MASTERS: &str = "system:masters";
 
 /// A control plane whose port is bound and whose state is loaded.
@@ -60,6 +62,7 @@ impl ControlPlane {
             advertise_address: node_ip,
             port: address.port(),
             audit: settings.audit.clone(),
+            front_proxy: Some(front_proxy(layout, &authority)?),
             ..minato_apiserver::Config::default()
         };
         let api = ApiServer::build(&config, Arc::clone(&backend), signer, Arc::new(kubelet_tls), scope.clone())?;
@@ -127,6 +130,18 @@ where
             tracing::error!(component = name, error = format!("{:#}", anyhow::Error::new(error)), "component failed");
         }
     });
+}
+
+/// What aggregated API servers know this one by: an authority of its own vouches for it, as whoever has a certificate
+/// of that authority may speak for anybody.
+fn front_proxy(layout: &Layout, clients: &Authority) -> anyhow::Result<FrontProxy> {
+    let authority = Authority::load_or_create(&layout.pki().join("front-proxy"), "minato-front-proxy-ca")?;
+    Ok(FrontProxy {
+        authority_pem: authority.certificate_pem().to_owned(),
+        identity: authority.issue_client(FRONT_PROXY_CLIENT, None)?,
+        name: FRONT_PROXY_CLIENT.to_owned(),
+        client_authority_pem: clients.certificate_pem().to_owned(),
+    })
 }
 
 /// The names and addresses by which clients know the API server.

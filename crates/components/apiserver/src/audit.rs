@@ -14,6 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use minato_http::Peer;
+use minato_mvcc::Memory;
 use minato_scope::Scope;
 use prometheus::{IntCounter, IntCounterVec};
 use serde_json::{Value, json};
@@ -24,9 +25,9 @@ pub use policy::PolicyError;
 use crate::body::RequestBody;
 use crate::decode;
 use crate::identity::User;
+use crate::kubeconfig::{self, KubeconfigError};
 use crate::metrics::Metrics;
 use crate::negotiate;
-use crate::remote::{KubeconfigError, Remote};
 use crate::route::{ResourceRoute, Route};
 use event::{Event, ObjectReference, UserValue};
 use policy::{Level, Policy, Selected, Stage};
@@ -76,6 +77,7 @@ impl Audit {
     pub(crate) fn open(
         options: &AuditOptions,
         metrics: &Metrics,
+        memory: &Memory,
         scope: &Scope,
     ) -> Result<Option<Arc<Self>>, AuditError> {
         let Some(policy) = &options.policy_file else { return Ok(None) };
@@ -93,8 +95,8 @@ impl Audit {
         };
         let webhook = match &options.webhook_config_file {
             Some(path) => {
-                let remote = Remote::from_kubeconfig(path)?;
-                Some(webhook::Batches::start(remote, errors.with_label_values(&["webhook"]), scope))
+                let endpoint = kubeconfig::endpoint(path)?;
+                Some(webhook::Batches::start((endpoint, memory.clone()), errors.with_label_values(&["webhook"]), scope))
             }
             None => None,
         };

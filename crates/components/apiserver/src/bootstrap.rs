@@ -56,6 +56,10 @@ impl Core {
             });
             self.make(&user, ("scheduling.k8s.io", "priorityclasses"), "", class).await?;
         }
+        if let Some(front_proxy) = self.aggregator.front_proxy() {
+            let user = User::component("system:apiserver", &[MASTERS]);
+            self.keep_config_map(&user, front_proxy.config_map()).await?;
+        }
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});
         let service = json!({
             "apiVersion": "v1", "kind": "Service",
@@ -141,6 +145,21 @@ impl Core {
                 self.make(user, (GROUP, resource), namespace, object).await
             }
         }
+    }
+
+    /// Creates a ConfigMap in `kube-system`, or brings its data up to date.
+    async fn keep_config_map(&self, user: &User, wanted: Value) -> Result<(), ApiError> {
+        let name = crate::object::text(&wanted, "name").to_owned();
+        self.make(user, ("", "configmaps"), "kube-system", wanted.clone()).await?;
+        let resource = self.registry.stored("", "configmaps").ok_or_else(ApiError::no_route)?;
+        let remarks = Remarks::default();
+        let target = Target::internal(&resource, "kube-system", user, &remarks);
+        let mut change = |old: &Value| {
+            let mut new = old.clone();
+            new["data"] = wanted["data"].clone();
+            Ok(new)
+        };
+        self.update(&target, &name, UpdateKind::Object, &mut change).await.map(drop)
     }
 
     /// Creates `object` in `default`, or brings the one that is there up to date by `merge`.

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
+use crate::aggregate::FrontProxy;
 use crate::audit::{AuditError, AuditOptions};
 
 /// Configuration of an API server.
@@ -20,6 +21,8 @@ pub struct Config {
     pub issuer: String,
     /// What is told of requests, and where.
     pub audit: AuditOptions,
+    /// What aggregated API servers know this one by; without it they are reached without credentials.
+    pub front_proxy: Option<FrontProxy>,
 }
 
 impl Default for Config {
@@ -31,6 +34,7 @@ impl Default for Config {
             port: 6443,
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             audit: AuditOptions::default(),
+            front_proxy: None,
         }
     }
 }

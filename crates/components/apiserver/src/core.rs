@@ -9,6 +9,7 @@ use minato_pki::SigningKey;
 use minato_scope::Scope;
 use minato_store::Backend;
 
+use crate::aggregate::{Aggregator, FrontProxy};
 use crate::audit::Audit;
 use crate::authorize::Authorizer;
 use crate::metrics::Metrics;
@@ -27,6 +28,7 @@ pub(crate) struct Core {
     pub(crate) issuer: String,
     pub(crate) tunnel: Tunnel,
     pub(crate) proxy: Proxy,
+    pub(crate) aggregator: Aggregator,
     pub(crate) documents: Documents,
     pub(crate) metrics: Metrics,
     /// Absent where no audit log is kept.
@@ -52,6 +54,7 @@ impl Core {
             issuer: parts.issuer,
             tunnel: parts.tunnel,
             proxy: Proxy::new(),
+            aggregator: Aggregator::new(parts.front_proxy),
             documents: Documents::default(),
             metrics: parts.metrics,
             audit: parts.audit,
@@ -119,5 +122,6 @@ pub(crate) struct Parts {
     pub(crate) service_ranges: ServiceRanges,
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<Arc<Audit>>,
+    pub(crate) front_proxy: Option<FrontProxy>,
     pub(crate) scope: Scope,
 }

@@ -13,6 +13,7 @@
 //! ```
 
 mod admission;
+mod aggregate;
 mod audit;
 mod authenticate;
 mod authorize;
@@ -27,6 +28,7 @@ mod encode;
 mod filter;
 mod health;
 mod identity;
+mod kubeconfig;
 mod list;
 mod metrics;
 mod negotiate;
@@ -38,7 +40,6 @@ mod proxy;
 mod rbac;
 mod registry;
 mod relay;
-mod remote;
 mod reserve;
 mod reviews;
 mod route;
@@ -53,12 +54,13 @@ mod watch;
 mod webhook;
 mod write;
 
+pub use aggregate::FrontProxy;
 pub use audit::{AuditError, AuditOptions, FileOptions, PolicyError};
 pub use body::ResponseBody;
 pub use config::{Config, ConfigError};
 pub use identity::{User, UserInfo};
+pub use kubeconfig::KubeconfigError;
 pub use passage::parse_duration;
-pub use remote::KubeconfigError;
 pub use server::{ApiServer, StartError, attributes_of};
 pub use service::ApiService;
 pub use status::ApiError;

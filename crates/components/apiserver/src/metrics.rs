@@ -71,6 +71,7 @@ pub(crate) struct Metrics {
     watch_event_sizes: HistogramVec,
     pub(crate) reading: IntGauge,
     pub(crate) mutating: IntGauge,
+    pub(crate) unavailable_services: IntGaugeVec,
     pub(crate) audit_events: IntCounter,
     pub(crate) audit_levels: IntCounterVec,
     pub(crate) audit_errors: IntCounterVec,
@@ -181,6 +182,11 @@ impl Metrics {
             ),
             reading: inflight.with_label_values(&["readOnly"]),
             mutating: inflight.with_label_values(&["mutating"]),
+            unavailable_services: make.gauges(
+                "aggregator_unavailable_apiservice",
+                "Gauge of APIServices which are marked as unavailable broken down by APIService name.",
+                &["name"],
+            ),
             audit_events: make.enter(IntCounter::new(
                 "apiserver_audit_event_total",
                 "Counter of audit events generated and sent to the audit backend.",

@@ -15,6 +15,7 @@ use minato_schema::Schema;
 use minato_table::Printer;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::metrics::Meters;
 use crate::status::{ApiError, Subject};
@@ -73,6 +74,8 @@ pub(crate) struct Registry {
     /// Held while the next state is made.
     #[allow(dead_code)]
     changing: Mutex<()>,
+    /// Wakes those who follow what is served.
+    pub(crate) changed: Notify,
 }
 
 impl Registry {
@@ -87,7 +90,7 @@ impl Registry {
                 served.put(priority, Arc::new(Resource::new(Arc::clone(&declaration), version)));
             }
         }
-        Self { current: ArcSwap::from_pointee(served), changing: Mutex::new(()) }
+        Self { current: ArcSwap::from_pointee(served), changing: Mutex::new(()), changed: Notify::new() }
     }
 
     /// What is served at this moment, for as long as it is looked at.
@@ -114,6 +117,7 @@ impl Registry {
         let mut next = Served { groups: self.served().groups.clone(), ..Served::default() };
         let result = change(&mut next);
         self.current.store(Arc::new(next));
+        self.changed.notify_waiters();
         result
     }
 }

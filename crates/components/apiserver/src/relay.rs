@@ -128,15 +128,8 @@ impl Backend {
         Ok(Response::from_parts(parts, stream(body)))
     }
 
-    /// Sends a request of this server's own, with credentials of its own, and gives back the answer.
-    pub(crate) async fn send_as(
-        &self,
-        mut request: Request<RequestBody>,
-        authorization: Option<HeaderValue>,
-    ) -> Result<Response<ResponseBody>, RelayError> {
-        if let Some(authorization) = authorization {
-            request.headers_mut().insert(header::AUTHORIZATION, authorization);
-        }
+    /// Sends a request of this server's own, credentials and all, and gives back the answer.
+    pub(crate) async fn ask(&self, request: Request<RequestBody>) -> Result<Response<ResponseBody>, RelayError> {
         let (parts, body) = self.send(request).await?.into_parts();
         Ok(Response::from_parts(parts, stream(body)))
     }

@@ -57,7 +57,7 @@ impl ApiServer {
     ) -> Result<Self, ConfigError> {
         let addresses = service_addresses(&config.service_cidr)?;
         let metrics = Metrics::new();
-        let audit = Audit::open(&config.audit, &metrics, &scope)?;
+        let audit = Audit::open(&config.audit, &metrics, backend.memory(), &scope)?;
         let core = Core::new(Parts {
             backend,
             signer,
@@ -70,6 +70,7 @@ impl ApiServer {
             },
             metrics,
             audit,
+            front_proxy: config.front_proxy.clone(),
             scope,
         });
         let advertised =
@@ -103,6 +104,8 @@ impl ApiServer {
         if !self.bootstrapped.swap(true, Ordering::AcqRel) {
             self.core.bootstrap(&self.advertised).await.map_err(StartError::Bootstrap)?;
             self.core.set_bootstrapped();
+            let scope = &self.core.scope;
+            scope.spawn("aggregator", crate::aggregate::run(Arc::clone(&self.core), scope.clone()));
         }
         Ok(())
     }

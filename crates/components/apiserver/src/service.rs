@@ -161,7 +161,10 @@ async fn by_resource(
         let subject = Subject { group: &route.group, resource: &route.resource, name: &name };
         return Err(ApiError::forbidden(&subject, &refusal(&user, &action, decision.reason())));
     }
-    let resource = resource.ok_or_else(ApiError::no_route)?;
+    let Some(resource) = resource else {
+        let remote = core.aggregator.find(&route.group, &route.version).ok_or_else(ApiError::no_route)?;
+        return core.aggregator.relay(&core, &remote, &user, request).await;
+    };
     if resource.declaration.namespaced {
         if route.namespace.is_none() && route.name.is_some() {
             return Err(ApiError::no_route());

@@ -289,7 +289,7 @@ pub(crate) fn tls(bundle: Option<&str>) -> Result<ClientConfig, CallError> {
 }
 
 /// A ready endpoint of a service's port, or its cluster IP.
-fn resolve(memory: &Memory, namespace: &str, name: &str, port: u16) -> Result<(String, u16), String> {
+pub(crate) fn resolve(memory: &Memory, namespace: &str, name: &str, port: u16) -> Result<(String, u16), String> {
     let key = Key::new("core/services", namespace, name);
     let service = memory.get(&key).ok_or_else(|| format!("service {name:?} not found"))?;
     let service: Value = serde_json::from_slice(&service.value).map_err(|error| error.to_string())?;

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use minato_mvcc::Memory;
 use minato_scope::Scope;
 use prometheus::IntCounter;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 
-use crate::remote::Remote;
+use crate::webhook::{CallError, Endpoint};
 
 /// Events that wait; more are dropped and counted.
 const BUFFER_EVENTS: usize = 10_000;
@@ -30,10 +31,10 @@ pub(super) struct Batches {
 }
 
 impl Batches {
-    /// Starts the task that sends to `remote`, until `scope` is cancelled.
-    pub(super) fn start(remote: Remote, errors: IntCounter, scope: &Scope) -> Self {
+    /// Starts the task that sends to the endpoint, until `scope` is cancelled.
+    pub(super) fn start((endpoint, memory): (Endpoint, Memory), errors: IntCounter, scope: &Scope) -> Self {
         let (sender, receiver) = channel(BUFFER_EVENTS);
-        let task = Sending { remote, receiver, errors: errors.clone(), scope: scope.clone() };
+        let task = Sending { endpoint, memory, receiver, errors: errors.clone(), scope: scope.clone() };
         scope.spawn("audit-webhook", task.run());
         Self { sender, errors }
     }
@@ -46,7 +47,8 @@ impl Batches {
 }
 
 struct Sending {
-    remote: Remote,
+    endpoint: Endpoint,
+    memory: Memory,
     receiver: Receiver<Bytes>,
     errors: IntCounter,
     scope: Scope,
@@ -115,20 +117,17 @@ impl Sending {
 
     /// Whether the server took the batch, or refused it for good.
     async fn try_send(&self, batch: &[Bytes], limit: Duration) -> bool {
-        match self.remote.post(list(batch), limit).await {
-            Ok((code, _)) if code.is_success() => true,
-            Ok((code, _)) => {
-                tracing::warn!(code = code.as_u16(), "the audit webhook refused a batch");
+        match self.endpoint.post(&self.memory, list(batch), limit).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the audit webhook did not take a batch");
                 // What is wrong with the batch itself does not mend by sending it again.
-                let again = code.is_server_error() || matches!(code.as_u16(), 408 | 429);
-                if !again {
+                let for_good =
+                    matches!(error, CallError::Status { code, .. } if code < 500 && !matches!(code, 408 | 429));
+                if for_good {
                     self.errors.inc_by(batch.len() as u64);
                 }
-                !again
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the audit webhook did not answer");
-                false
+                for_good
             }
         }
     }
