@@ -95,7 +95,15 @@ impl Compiler<'_> {
             };
         }
         schema.default = facts::default_of(definition, name).map(|value| Arc::new(Value::from(value)));
-        Field { name: self.name(name), schema }
+        let omits_empty = matches!(schema.shape, Shape::List(_) | Shape::Map(_))
+            && !self.is_required(definition, name)
+            && !facts::is_always_written(definition, name);
+        Field { name: self.name(name), schema, omits_empty }
+    }
+
+    fn is_required(&self, definition: &str, name: &str) -> bool {
+        let required = self.definitions.get(definition).and_then(|schema| schema.get("required"));
+        required.and_then(Value::as_array).is_some_and(|required| required.iter().any(|field| field == name))
     }
 
     fn value(&mut self, value: &Value, topology: Option<Topology>) -> Schema {

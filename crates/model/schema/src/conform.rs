@@ -9,7 +9,7 @@ pub use mismatch::{Misfit, TypeMismatch};
 
 use crate::{
     place::Place,
-    shape::{Alternative, List, Schema, Shape, Struct},
+    shape::{Alternative, Field, List, Schema, Shape, Struct},
 };
 use serde_json::{Map, Value};
 
@@ -24,10 +24,21 @@ pub struct Conformed {
 /// Checks that `object` has the shape of `schema` and brings it into the form the API keeps.
 ///
 /// Unknown fields are dropped and named; a `null` counts as absent in a struct and as the zero value in a map or list;
+/// empty lists and maps are absent where Go's types omit them;
 /// times become UTC, quantities given as numbers become strings. The first value of a wrong type is the error; the
 /// object is then half done and to be thrown away.
 pub fn conform(schema: &Schema, object: &mut Value) -> Result<Conformed, TypeMismatch> {
-    let mut walk = Walk { unknown_fields: Vec::new() };
+    run(schema, object, false)
+}
+
+/// Like [`conform`], but keeps empty lists and maps: in a configuration that is applied they say that the field is to be
+/// empty.
+pub fn conform_configuration(schema: &Schema, object: &mut Value) -> Result<Conformed, TypeMismatch> {
+    run(schema, object, true)
+}
+
+fn run(schema: &Schema, object: &mut Value, keeps_empty: bool) -> Result<Conformed, TypeMismatch> {
+    let mut walk = Walk { unknown_fields: Vec::new(), keeps_empty };
     walk.value(schema, object, &Place::Root).map_err(|mismatch| *mismatch)?;
     Ok(Conformed { unknown_fields: walk.unknown_fields })
 }
@@ -36,6 +47,7 @@ type Checked = Result<(), Box<TypeMismatch>>;
 
 struct Walk {
     unknown_fields: Vec<String>,
+    keeps_empty: bool,
 }
 
 impl Walk {
@@ -67,9 +79,14 @@ impl Walk {
             }
             self.value(&field.schema, value, &place.field(name))
                 .map_err(|mismatch| mismatch.inside(structure.go_name(), name))?;
+            dropped |= field.omits_empty && !self.keeps_empty && is_empty(value);
         }
         if dropped {
-            object.retain(|name, value| !value.is_null() && structure.field(name).is_some());
+            let keeps_empty = self.keeps_empty;
+            object.retain(|name, value| {
+                let omits = |field: &Field| field.omits_empty && !keeps_empty && is_empty(value);
+                !value.is_null() && structure.field(name).is_some_and(|field| !omits(field))
+            });
         }
         Ok(())
     }
@@ -114,6 +131,14 @@ impl Walk {
             (Alternative::Bool, _) => Err(TypeMismatch::boxed(Misfit::NotBoolOrSchema)),
             (_, found) => Err(TypeMismatch::boxed(Misfit::of(found, schema.go_type().to_owned()))),
         }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        _ => false,
     }
 }
 

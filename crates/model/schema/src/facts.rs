@@ -14,7 +14,7 @@ mod workloads;
 
 pub(crate) use defaults::default_of;
 pub use deletion::deletion_answers_with_object;
-pub(crate) use required::required_of;
+pub(crate) use required::{is_always_written, required_of};
 
 /// How server-side apply treats a list or a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

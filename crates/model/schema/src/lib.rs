@@ -16,7 +16,7 @@ mod parse;
 mod place;
 mod shape;
 
-pub use conform::{Conformed, Misfit, TypeMismatch, conform};
+pub use conform::{Conformed, Misfit, TypeMismatch, conform, conform_configuration};
 pub use facts::deletion_answers_with_object;
 pub use kinds::builtin;
 pub use parse::{ParseError, parse_json};

@@ -67,6 +67,8 @@ pub(crate) struct Struct {
 pub struct Field {
     pub(crate) name: Arc<str>,
     pub(crate) schema: Schema,
+    /// An empty list or map counts as absent: `omitempty` of Go's type.
+    pub(crate) omits_empty: bool,
 }
 
 /// An array and how it merges.

@@ -260,3 +260,27 @@ mod any_value {
         }
     }
 }
+
+#[test]
+fn empty_lists_and_maps_are_absent_where_go_omits_them() {
+    let schema = crate::builtin("", "v1", "Pod").expect("a built-in kind");
+    let given = serde_json::json!({
+        "metadata": {"name": "a", "labels": {}, "ownerReferences": [], "annotations": {"x": ""}},
+        "spec": {"containers": [{"name": "c", "args": [], "env": [], "resources": {}}], "nodeSelector": {},
+            "volumes": [{"name": "v", "emptyDir": {}}], "securityContext": {}},
+    });
+    let mut object = given.clone();
+    conform(schema, &mut object).expect("it fits");
+    let expected = serde_json::json!({
+        "metadata": {"name": "a", "annotations": {"x": ""}},
+        "spec": {"containers": [{"name": "c", "resources": {}}], "volumes": [{"name": "v", "emptyDir": {}}],
+            "securityContext": {}},
+    });
+    assert_eq!(object, expected);
+    let mut object = given.clone();
+    crate::conform_configuration(schema, &mut object).expect("it fits");
+    assert_eq!(object, given);
+    let mut none = serde_json::json!({"spec": {"containers": []}});
+    conform(schema, &mut none).expect("it fits");
+    assert_eq!(none, serde_json::json!({"spec": {"containers": []}}));
+}

@@ -32,3 +32,19 @@ const NAME_OPTIONAL: [&str; 8] = [
     "io.k8s.api.core.v1.SecretKeySelector",
     "io.k8s.api.core.v1.SecretProjection",
 ];
+
+/// Lists and maps that are optional to say, but that Go writes even when they are empty.
+const ALWAYS_WRITTEN: [(&str, &str); 7] = [
+    ("io.k8s.api.core.v1.ContainerImage", "names"),
+    ("io.k8s.api.discovery.v1.EndpointSlice", "ports"),
+    ("io.k8s.api.rbac.v1.ClusterRole", "rules"),
+    ("io.k8s.api.rbac.v1.Role", "rules"),
+    ("io.k8s.api.storage.v1.CSINodeDriver", "topologyKeys"),
+    ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionStatus", "conditions"),
+    ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionStatus", "storedVersions"),
+];
+
+/// Whether an optional list or map is written even when it is empty.
+pub(crate) fn is_always_written(definition: &str, field: &str) -> bool {
+    ALWAYS_WRITTEN.contains(&(definition, field))
+}
