@@ -4,12 +4,13 @@ use crate::{
     compare::Comparison,
     error::{ApplyError, Conflict},
     field_set::FieldSet,
+    identity::Ignored,
     last_applied,
     managers::{self, Manager, Managers, Operation, Ownership},
     merge, prune,
-    track::{Track, ignored_fields, track},
+    topology::Topology,
+    track::{Track, track},
 };
-use minato_schema::{Schema, conform};
 use serde_json::{Map, Value};
 
 /// A request to apply.
@@ -34,7 +35,12 @@ const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
 /// Applies `config` to `live` (none when the object is to be created) and gives the object as it is to be stored, with
 /// its managers; the kind's rules are not yet applied to it.
-pub fn apply(schema: &Schema, live: Option<&Value>, config: Value, request: &Apply<'_>) -> Result<Value, ApplyError> {
+pub fn apply(
+    schema: &dyn Topology,
+    live: Option<&Value>,
+    config: Value,
+    request: &Apply<'_>,
+) -> Result<Value, ApplyError> {
     let config = checked(schema, config, request)?;
     match apply_once(schema, live, &config, request) {
         Err(ApplyError::Conflicts(conflicts)) => {
@@ -53,22 +59,16 @@ pub fn apply(schema: &Schema, live: Option<&Value>, config: Value, request: &App
 }
 
 /// The configuration in the API's form, if it has the shape of its kind.
-fn checked(schema: &Schema, mut config: Value, request: &Apply<'_>) -> Result<Value, ApplyError> {
+fn checked(schema: &dyn Topology, mut config: Value, request: &Apply<'_>) -> Result<Value, ApplyError> {
     let malformed = |config: &Value, reason: String| ApplyError::Malformed { object: described(config), reason };
-    if config
-        .pointer("/metadata/managedFields")
-        .is_some_and(|entries| entries.as_array().is_none_or(|it| !it.is_empty()))
-    {
+    if config.pointer("/metadata/managedFields").is_some_and(|entries| !entries.is_null()) {
         return Err(ApplyError::ManagedFieldsGiven);
     }
     let found = config.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
     if found != request.api_version {
         return Err(ApplyError::WrongVersion { found: found.to_owned(), wanted: request.api_version.to_owned() });
     }
-    let conformed = conform(schema, &mut config).map_err(|mismatch| malformed(&config, mismatch.to_string()))?;
-    if let Some(field) = conformed.unknown_fields.first() {
-        return Err(malformed(&config, format!(".{field}: field not declared in schema")));
-    }
+    schema.check(&mut config).map_err(|reason| malformed(&config, reason))?;
     match merge::check(Some(schema), &config) {
         Ok(()) => Ok(config),
         Err(error) => Err(malformed(&config, format!("{}: {}", error.path, error.reason))),
@@ -79,10 +79,18 @@ fn checked(schema: &Schema, mut config: Value, request: &Apply<'_>) -> Result<Va
 fn described(config: &Value) -> String {
     let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-    format!("{namespace}/{name}; {}, Kind={}", text("/apiVersion"), text("/kind"))
+    let api_version = text("/apiVersion");
+    // The core group has no name: Go prints it all the same.
+    let slash = if api_version.contains('/') { "" } else { "/" };
+    format!("{namespace}/{name}; {slash}{api_version}, Kind={}", text("/kind"))
 }
 
-fn apply_once(schema: &Schema, live: Option<&Value>, config: &Value, request: &Apply<'_>) -> Result<Value, ApplyError> {
+fn apply_once(
+    schema: &dyn Topology,
+    live: Option<&Value>,
+    config: &Value,
+    request: &Apply<'_>,
+) -> Result<Value, ApplyError> {
     let mut managers = managers_of(schema, live, request);
     let mut before = live.cloned().unwrap_or_else(|| Value::Object(Map::new()));
     managers::strip(&mut before);
@@ -92,9 +100,9 @@ fn apply_once(schema: &Schema, live: Option<&Value>, config: &Value, request: &A
         api_version: None,
         subresource: request.subresource.to_owned(),
     };
-    let ignored = ignored_fields(request.reset);
+    let ignored = Ignored { reset: request.reset };
     let last = managers.0.remove(&applier);
-    let fields = FieldSet::of(Some(schema), config).recursive_difference(&ignored);
+    let fields = FieldSet::of(Some(schema), config).without(ignored);
 
     let merged = merge::merge(Some(schema), before.clone(), config.clone());
     let owned = managers.all_fields().union(&fields);
@@ -106,7 +114,7 @@ fn apply_once(schema: &Schema, live: Option<&Value>, config: &Value, request: &A
         }
         None => merged,
     };
-    let comparison = Comparison::of(schema, &before, &applied).without(&ignored);
+    let comparison = Comparison::of(schema, ignored, &before, &applied);
     take_over(&mut managers, &comparison, request.force)?;
 
     let same = last.as_ref().is_some_and(|last| last.fields == fields) && before == applied;
@@ -122,7 +130,7 @@ fn apply_once(schema: &Schema, live: Option<&Value>, config: &Value, request: &A
 }
 
 /// The managers of the live object. What nobody was noted for belongs to those before the first apply.
-fn managers_of(schema: &Schema, live: Option<&Value>, request: &Apply<'_>) -> Managers {
+fn managers_of(schema: &dyn Topology, live: Option<&Value>, request: &Apply<'_>) -> Managers {
     let Some(live) = live else { return Managers::default() };
     match Managers::of(live) {
         Some(managers) if !managers.0.is_empty() => managers,

@@ -2,9 +2,11 @@
 
 use crate::{
     field_set::FieldSet,
+    identity::Ignored,
     path::{Division, PathElement},
+    topology::Topology,
 };
-use minato_schema::{ListType, Schema};
+use minato_schema::ListType;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -17,19 +19,11 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    pub(crate) fn of(schema: &Schema, old: &Value, new: &Value) -> Comparison {
-        let mut walk = Walk { found: Comparison::default(), path: Vec::new() };
+    /// What differs outside `ignored`.
+    pub(crate) fn of(schema: &dyn Topology, ignored: Ignored<'_>, old: &Value, new: &Value) -> Comparison {
+        let mut walk = Walk { found: Comparison::default(), path: Vec::new(), ignored };
         walk.compare(Some(schema), Some(old), Some(new));
         walk.found
-    }
-
-    /// Leaves out these fields and all below them.
-    pub(crate) fn without(self, ignored: &FieldSet) -> Comparison {
-        Comparison {
-            added: self.added.recursive_difference(ignored),
-            modified: self.modified.recursive_difference(ignored),
-            removed: self.removed.recursive_difference(ignored),
-        }
     }
 
     /// Fields with another value than before.
@@ -38,13 +32,14 @@ impl Comparison {
     }
 }
 
-struct Walk {
+struct Walk<'a> {
     found: Comparison,
     path: Vec<PathElement>,
+    ignored: Ignored<'a>,
 }
 
-impl Walk {
-    fn compare(&mut self, schema: Option<&Schema>, old: Option<&Value>, new: Option<&Value>) {
+impl Walk<'_> {
+    fn compare(&mut self, schema: Option<&dyn Topology>, old: Option<&Value>, new: Option<&Value>) {
         let empty = |value: Option<&Value>| {
             value.is_none_or(|value| {
                 value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
@@ -80,7 +75,12 @@ impl Walk {
         }
     }
 
-    fn objects(&mut self, schema: Option<&Schema>, old: Option<&Map<String, Value>>, new: Option<&Map<String, Value>>) {
+    fn objects(
+        &mut self,
+        schema: Option<&dyn Topology>,
+        old: Option<&Map<String, Value>>,
+        new: Option<&Map<String, Value>>,
+    ) {
         let names = old.into_iter().flatten().map(|(name, _)| name);
         let more = new
             .into_iter()
@@ -88,17 +88,23 @@ impl Walk {
             .map(|(name, _)| name)
             .filter(|name| old.is_none_or(|old| !old.contains_key(*name)));
         for name in names.chain(more) {
-            let inner = schema.and_then(|schema| schema.field(name));
-            self.step(
-                PathElement::field(name),
-                inner,
-                old.and_then(|old| old.get(name)),
-                new.and_then(|new| new.get(name)),
-            );
+            let (old, new) = (old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)));
+            if old == new || self.ignores(name) {
+                continue;
+            }
+            self.step(PathElement::field(name), schema.and_then(|schema| schema.field(name)), old, new);
         }
     }
 
-    fn lists(&mut self, list_type: &ListType, schema: Option<&Schema>, old: &[Value], new: &[Value]) {
+    fn ignores(&self, name: &str) -> bool {
+        match self.path.as_slice() {
+            [] => self.ignored.at_top(name),
+            [only] => only.as_field() == Some("metadata") && Ignored::in_metadata(name),
+            _ => false,
+        }
+    }
+
+    fn lists(&mut self, list_type: &ListType, schema: Option<&dyn Topology>, old: &[Value], new: &[Value]) {
         let (old, new) = (by_element(list_type, schema, old), by_element(list_type, schema, new));
         for (element, items) in &old {
             self.items(element, schema, items, new.get(element).map_or(&[], Vec::as_slice));
@@ -109,7 +115,7 @@ impl Walk {
     }
 
     /// The items under one element: one, unless the list has duplicates, which then are one field together.
-    fn items(&mut self, element: &PathElement, schema: Option<&Schema>, old: &[&Value], new: &[&Value]) {
+    fn items(&mut self, element: &PathElement, schema: Option<&dyn Topology>, old: &[&Value], new: &[&Value]) {
         match (old, new) {
             ([], [new]) => self.step(element.clone(), schema, None, Some(new)),
             ([old], []) => self.step(element.clone(), schema, Some(old), None),
@@ -124,7 +130,7 @@ impl Walk {
         }
     }
 
-    fn step(&mut self, element: PathElement, schema: Option<&Schema>, old: Option<&Value>, new: Option<&Value>) {
+    fn step(&mut self, element: PathElement, schema: Option<&dyn Topology>, old: Option<&Value>, new: Option<&Value>) {
         self.path.push(element);
         self.compare(schema, old, new);
         self.path.pop();
@@ -133,7 +139,7 @@ impl Walk {
 
 fn by_element<'a>(
     list_type: &ListType,
-    schema: Option<&Schema>,
+    schema: Option<&dyn Topology>,
     items: &'a [Value],
 ) -> BTreeMap<PathElement, Vec<&'a Value>> {
     let mut found: BTreeMap<PathElement, Vec<&Value>> = BTreeMap::new();

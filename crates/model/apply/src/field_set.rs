@@ -1,7 +1,10 @@
 //! Sets of fields, and the `FieldsV1` form of them.
 
-use crate::path::{Division, Path, PathElement, is_named};
-use minato_schema::Schema;
+use crate::{
+    identity::Ignored,
+    path::{Division, Path, PathElement, is_named},
+    topology::Topology,
+};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +18,7 @@ pub struct FieldSet {
 impl FieldSet {
     /// The fields that a value has. Structs are not members themselves, only what is in them; entries of maps and
     /// items of lists are.
-    pub fn of(schema: Option<&Schema>, value: &Value) -> FieldSet {
+    pub fn of(schema: Option<&dyn Topology>, value: &Value) -> FieldSet {
         let mut set = FieldSet::default();
         match Division::of(schema, value) {
             Division::Leaf => {}
@@ -100,26 +103,72 @@ impl FieldSet {
         FieldSet { members: &self.members - &other.members, children: children.collect() }
     }
 
-    /// Fields in this set and neither in the other nor below a member of it.
-    pub(crate) fn recursive_difference(&self, other: &FieldSet) -> FieldSet {
-        let children = self.children.iter().filter(|(element, _)| !other.members.contains(element));
-        let children = children.filter_map(|(element, ours)| {
-            let theirs = other.children.get(element);
-            let rest = theirs.map_or_else(|| ours.clone(), |theirs| ours.recursive_difference(theirs));
-            (!rest.is_empty()).then(|| (element.clone(), rest))
-        });
-        FieldSet { members: &self.members - &other.members, children: children.collect() }
+    /// The fields of an object that somebody may own.
+    pub(crate) fn without(mut self, ignored: Ignored<'_>) -> FieldSet {
+        let at_top = |element: &PathElement| element.as_field().is_none_or(|name| !ignored.at_top(name));
+        self.members.retain(at_top);
+        self.children.retain(|element, _| at_top(element));
+        if let Some(metadata) = self.children.get_mut(&PathElement::field("metadata")) {
+            let kept = |element: &PathElement| element.as_field().is_none_or(|name| !Ignored::in_metadata(name));
+            metadata.members.retain(kept);
+            metadata.children.retain(|element, _| kept(element));
+        }
+        self.children.retain(|_, below| !below.is_empty());
+        self
+    }
+
+    /// Takes the fields of this set out of an object in `FieldsV1`'s form.
+    pub(crate) fn subtract_from(&self, fields: &mut Map<String, Value>) {
+        for element in &self.members {
+            if let Some(Value::Object(field)) = fields.get_mut(element.as_str())
+                && (field.is_empty() || field.remove(".").is_some())
+                && field.is_empty()
+            {
+                fields.remove(element.as_str());
+            }
+        }
+        for (element, below) in &self.children {
+            let Some(Value::Object(field)) = fields.get_mut(element.as_str()) else { continue };
+            let itself = field.is_empty() || field.remove(".").is_some();
+            below.subtract_from(field);
+            match (itself, field.is_empty()) {
+                (true, false) => drop(field.insert(".".to_owned(), Value::Object(Map::new()))),
+                (false, true) => drop(fields.remove(element.as_str())),
+                _ => {}
+            }
+        }
+    }
+
+    /// Adds the fields of this set to an object in `FieldsV1`'s form.
+    pub(crate) fn add_to(&self, fields: &mut Map<String, Value>) {
+        let empty = || Value::Object(Map::new());
+        for element in &self.members {
+            if let Value::Object(field) = fields.entry(element.as_str()).or_insert_with(empty)
+                && !field.is_empty()
+            {
+                field.insert(".".to_owned(), empty());
+            }
+        }
+        for (element, below) in self.children.iter().filter(|(_, below)| !below.is_empty()) {
+            let known = fields.get(element.as_str()).is_some();
+            if let Value::Object(field) = fields.entry(element.as_str()).or_insert_with(empty) {
+                if known && field.is_empty() {
+                    field.insert(".".to_owned(), empty());
+                }
+                below.add_to(field);
+            }
+        }
     }
 
     /// This set with the structs on the way to its members: `spec` for `spec.replicas`.
-    pub(crate) fn with_named_fields(&self, schema: Option<&Schema>) -> FieldSet {
+    pub(crate) fn with_named_fields(&self, schema: Option<&dyn Topology>) -> FieldSet {
         let mut members = self.members.clone();
         let named = |element: &PathElement| element.as_field().is_some_and(|name| is_named(schema, name));
         members.extend(self.children.keys().filter(|element| named(element)).cloned());
         let children = self.children.iter().map(|(element, child)| {
             let inner = match element.as_field() {
                 Some(name) => schema.and_then(|schema| schema.field(name)),
-                None => schema.and_then(Schema::items),
+                None => schema.and_then(|schema| schema.items()),
             };
             (element.clone(), child.with_named_fields(inner))
         });

@@ -1,7 +1,8 @@
 //! Coming from client-side apply: `kubectl apply --server-side` on an object that `kubectl apply` made.
 
-use crate::{apply::Apply, compare::Comparison, error::Conflict, field_set::FieldSet};
-use minato_schema::{Schema, conform};
+use crate::{
+    apply::Apply, compare::Comparison, error::Conflict, field_set::FieldSet, identity::Ignored, topology::Topology,
+};
 use serde_json::Value;
 
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -15,7 +16,7 @@ const KUBECTL: &str = "kubectl";
 /// The conflicts that are not with kubectl's own earlier self: what it applied from the client and nobody changed since
 /// is its own.
 pub(crate) fn without_own(
-    schema: &Schema,
+    schema: &dyn Topology,
     live: Option<&Value>,
     conflicts: Vec<Conflict>,
     request: &Apply<'_>,
@@ -27,11 +28,11 @@ pub(crate) fn without_own(
     conflicts.into_iter().filter(|conflict| !own.contains(&conflict.path)).collect()
 }
 
-fn applied_from_client(schema: &Schema, live: &Value) -> Option<FieldSet> {
+fn applied_from_client(schema: &dyn Topology, live: &Value) -> Option<FieldSet> {
     let text = live.pointer(POINTER)?.as_str()?;
     let mut applied: Value = serde_json::from_str(text).ok()?;
-    conform(schema, &mut applied).ok()?;
-    let differs = Comparison::of(schema, live, &applied);
+    schema.check(&mut applied).ok()?;
+    let differs = Comparison::of(schema, Ignored { reset: &[] }, live, &applied);
     let fields = FieldSet::of(Some(schema), &applied);
     Some(fields.difference(&differs.modified).difference(&differs.added).difference(&differs.removed))
 }

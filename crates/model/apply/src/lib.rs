@@ -8,17 +8,19 @@
 //! - [`track`] notes who changed what by any other write.
 //!
 //! Both read and write `metadata.managedFields` ([`Managers`]), whose entries hold a [`FieldSet`] each. How lists and
-//! maps divide into fields is the schema's business ([`minato_schema::ListType`]).
+//! maps divide into fields is the schema's business ([`Topology`]).
 
 mod apply;
 mod compare;
 mod error;
 mod field_set;
+mod identity;
 mod last_applied;
 mod managers;
 mod merge;
 mod path;
 mod prune;
+mod topology;
 mod track;
 
 pub use apply::{Apply, apply};
@@ -26,4 +28,5 @@ pub use error::{ApplyError, Conflict};
 pub use field_set::FieldSet;
 pub use managers::{Manager, Managers, Operation, Ownership};
 pub use path::{Path, PathElement};
+pub use topology::Topology;
 pub use track::{Track, track};

@@ -1,6 +1,6 @@
 //! `metadata.managedFields`: who owns which fields.
 
-use crate::field_set::FieldSet;
+use crate::{field_set::FieldSet, track::Track};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt};
 
@@ -14,7 +14,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Operation::Apply => "Apply",
             Operation::Update => "Update",
@@ -65,15 +65,22 @@ pub struct Ownership {
 pub struct Managers(pub BTreeMap<Manager, Ownership>);
 
 /// How many managers may own fields by `Update`; beyond, the oldest become one.
-const UPDATERS_MAX: usize = 10;
+pub(crate) const UPDATERS_MAX: usize = 10;
 const ANCIENT: &str = "ancient-changes";
 
 impl Managers {
     /// Reads the managers of an object; `None` if what it says is malformed.
     pub fn of(object: &Value) -> Option<Managers> {
+        match object.pointer("/metadata/managedFields") {
+            Some(entries) => Managers::read(entries.as_array()?),
+            None => Some(Managers::default()),
+        }
+    }
+
+    /// Reads entries; `None` if one is malformed.
+    pub(crate) fn read(entries: &[Value]) -> Option<Managers> {
         let mut managers = Managers::default();
-        let Some(entries) = object.pointer("/metadata/managedFields") else { return Some(managers) };
-        for entry in entries.as_array()? {
+        for entry in entries {
             let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             let operation = match text("operation").as_str() {
                 "Apply" => Operation::Apply,
@@ -97,9 +104,8 @@ impl Managers {
 
     /// Writes the managers to an object, those that apply first, then by age.
     pub fn write(&self, object: &mut Value) {
-        let mut entries: Vec<(&Manager, &Ownership)> = self.0.iter().collect();
-        entries.sort_by(|(a, left), (b, right)| (a.operation, &left.time, a).cmp(&(b.operation, &right.time, b)));
-        let entries: Vec<Value> = entries.into_iter().map(|(manager, ownership)| entry(manager, ownership)).collect();
+        let mut entries = self.entries();
+        entries.sort_by(|a, b| order(a).cmp(&order(b)));
         let Value::Object(object) = object else { return };
         let metadata = object.entry("metadata").or_insert_with(|| json!({}));
         let Value::Object(metadata) = metadata else { return };
@@ -108,6 +114,11 @@ impl Managers {
         } else {
             metadata.insert("managedFields".to_owned(), entries.into());
         }
+    }
+
+    /// The entries, in no order that matters.
+    pub(crate) fn entries(&self) -> Vec<Value> {
+        self.0.iter().map(|(manager, ownership)| entry(manager, ownership)).collect()
     }
 
     /// Puts the oldest managers that own by `Update` together when there are too many.
@@ -159,6 +170,30 @@ fn entry(manager: &Manager, ownership: &Ownership) -> Value {
         entry.insert("subresource".to_owned(), manager.subresource.as_str().into());
     }
     Value::Object(entry)
+}
+
+/// An entry for what `write` changed.
+pub(crate) fn entry_of(write: &Track<'_>, fields: Value) -> Value {
+    let mut entry = Map::new();
+    let texts = [
+        ("manager", write.manager),
+        ("operation", Operation::Update.as_str()),
+        ("apiVersion", write.api_version),
+        ("time", write.now),
+        ("fieldsType", "FieldsV1"),
+        ("subresource", write.subresource),
+    ];
+    for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        entry.insert(key.to_owned(), text.into());
+    }
+    entry.insert("fieldsV1".to_owned(), fields);
+    Value::Object(entry)
+}
+
+/// By what entries are sorted: those that apply first, then by age.
+pub(crate) fn order(entry: &Value) -> [&str; 5] {
+    ["operation", "time", "manager", "apiVersion", "subresource"]
+        .map(|key| entry.get(key).and_then(Value::as_str).unwrap_or_default())
 }
 
 /// Takes the managers out of an object.

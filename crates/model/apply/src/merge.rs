@@ -1,7 +1,10 @@
 //! Laying a configuration over an object.
 
-use crate::path::{Division, Path, PathElement};
-use minato_schema::{ListType, Schema};
+use crate::{
+    path::{Division, Path, PathElement},
+    topology::Topology,
+};
+use minato_schema::ListType;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +16,7 @@ pub(crate) struct Malformed {
 }
 
 /// Checks that the items of every list of a configuration can be told apart.
-pub(crate) fn check(schema: Option<&Schema>, value: &Value) -> Result<(), Malformed> {
+pub(crate) fn check(schema: Option<&dyn Topology>, value: &Value) -> Result<(), Malformed> {
     let at = |element: PathElement| {
         move |mut inner: Malformed| {
             inner.path.0.insert(0, element);
@@ -42,13 +45,13 @@ pub(crate) fn check(schema: Option<&Schema>, value: &Value) -> Result<(), Malfor
 }
 
 /// The object with the configuration laid over it: the configuration has precedence, nothing is taken away.
-pub(crate) fn merge(schema: Option<&Schema>, live: Value, config: Value) -> Value {
+pub(crate) fn merge(schema: Option<&dyn Topology>, live: Value, config: Value) -> Value {
     let divides = !matches!(Division::of(schema, &live), Division::Leaf);
     match (live, config) {
         (Value::Object(live), Value::Object(config)) if divides => Value::Object(objects(schema, live, config)),
         (Value::Array(live), Value::Array(config)) if divides => {
-            let items = schema.and_then(Schema::items);
-            match schema.and_then(Schema::list_type) {
+            let items = schema.and_then(|schema| schema.items());
+            match schema.and_then(|schema| schema.list_type()) {
                 Some(list_type) => Value::Array(lists(list_type, items, live, config)),
                 None => Value::Array(config),
             }
@@ -57,7 +60,11 @@ pub(crate) fn merge(schema: Option<&Schema>, live: Value, config: Value) -> Valu
     }
 }
 
-fn objects(schema: Option<&Schema>, mut live: Map<String, Value>, config: Map<String, Value>) -> Map<String, Value> {
+fn objects(
+    schema: Option<&dyn Topology>,
+    mut live: Map<String, Value>,
+    config: Map<String, Value>,
+) -> Map<String, Value> {
     for (name, value) in config {
         let merged = match live.remove(&name) {
             Some(before) => merge(schema.and_then(|schema| schema.field(&name)), before, value),
@@ -70,7 +77,7 @@ fn objects(schema: Option<&Schema>, mut live: Map<String, Value>, config: Map<St
 
 /// Merges lists whose items have an identity. The configuration's items keep its order, the object's own items stay
 /// where they were among those that both have.
-fn lists(list_type: &ListType, schema: Option<&Schema>, live: Vec<Value>, config: Vec<Value>) -> Vec<Value> {
+fn lists(list_type: &ListType, schema: Option<&dyn Topology>, live: Vec<Value>, config: Vec<Value>) -> Vec<Value> {
     let element = |item: &Value| PathElement::item(list_type, schema, item).ok();
     let config: Vec<(Option<PathElement>, Value)> = config.into_iter().map(|item| (element(&item), item)).collect();
     let live: Vec<(Option<PathElement>, Value)> = live.into_iter().map(|item| (element(&item), item)).collect();

@@ -1,6 +1,7 @@
 //! Where a field is, in the form that `managedFields` writes and that conflicts name.
 
-use minato_schema::{ListType, Schema};
+use crate::topology::Topology;
+use minato_schema::ListType;
 use serde_json::{Map, Value};
 use std::fmt;
 
@@ -57,14 +58,14 @@ impl PathElement {
     /// The step to an item of a list that is a set or has keys.
     pub(crate) fn item(
         list_type: &ListType,
-        items: Option<&Schema>,
+        items: Option<&dyn Topology>,
         item: &Value,
     ) -> Result<PathElement, ElementError> {
         let ListType::Map { keys } = list_type else { return Ok(PathElement(format!("v:{item}").into())) };
         let Value::Object(fields) = item else { return Err(ElementError::NotAnObject) };
         let mut found = Map::new();
         for key in keys {
-            let default = || items.and_then(|items| items.field(key)).and_then(Schema::default);
+            let default = || items.and_then(|items| items.field(key)).and_then(|schema| schema.default());
             if let Some(value) = fields.get(&**key).or_else(default) {
                 found.insert(key.to_string(), value.clone());
             } else if keys.len() == 1 {
@@ -75,6 +76,12 @@ impl PathElement {
             (true, Some(key)) => Err(ElementError::NoKey(key.to_string())),
             _ => Ok(PathElement(format!("k:{}", Value::Object(found)).into())),
         }
+    }
+}
+
+impl From<PathElement> for String {
+    fn from(element: PathElement) -> String {
+        element.0.into()
     }
 }
 
@@ -112,19 +119,21 @@ pub(crate) enum Division<'a> {
     /// By its keys.
     Object(&'a Map<String, Value>),
     /// By its items.
-    List { items: &'a [Value], list_type: &'a ListType, schema: Option<&'a Schema> },
+    List { items: &'a [Value], list_type: &'a ListType, schema: Option<&'a dyn Topology> },
 }
 
 impl<'a> Division<'a> {
     /// Values without a schema, or of free form, divide by key; their lists are one field.
-    pub(crate) fn of(schema: Option<&'a Schema>, value: &'a Value) -> Division<'a> {
+    pub(crate) fn of(schema: Option<&'a dyn Topology>, value: &'a Value) -> Division<'a> {
         match value {
             Value::Object(fields) if !schema.is_some_and(|schema| schema.is_atomic() || schema.items().is_some()) => {
                 Division::Object(fields)
             }
-            Value::Array(items) => match schema.and_then(Schema::list_type) {
+            Value::Array(items) => match schema.and_then(|schema| schema.list_type()) {
                 None | Some(ListType::Atomic) => Division::Leaf,
-                Some(list_type) => Division::List { items, list_type, schema: schema.and_then(Schema::items) },
+                Some(list_type) => {
+                    Division::List { items, list_type, schema: schema.and_then(|schema| schema.items()) }
+                }
             },
             _ => Division::Leaf,
         }
@@ -132,6 +141,6 @@ impl<'a> Division<'a> {
 }
 
 /// Whether `name` is a field that the schema names, not a free key of a map.
-pub(crate) fn is_named(schema: Option<&Schema>, name: &str) -> bool {
-    schema.is_some_and(|schema| schema.properties().is_some() && schema.field(name).is_some())
+pub(crate) fn is_named(schema: Option<&dyn Topology>, name: &str) -> bool {
+    schema.is_some_and(|schema| schema.names(name))
 }

@@ -3,12 +3,12 @@
 use crate::{
     field_set::FieldSet,
     path::{Division, PathElement},
+    topology::Topology,
 };
-use minato_schema::Schema;
 use serde_json::{Map, Value};
 
 /// The value without these fields; `None` when nothing is left of it.
-pub(crate) fn remove(schema: Option<&Schema>, value: Value, fields: &FieldSet) -> Option<Value> {
+pub(crate) fn remove(schema: Option<&dyn Topology>, value: Value, fields: &FieldSet) -> Option<Value> {
     let mut kept = match Division::of(schema, &value) {
         Division::Leaf => return (!value.is_object() && !value.is_array()).then_some(value),
         Division::Object(_) | Division::List { .. } => value,
@@ -25,8 +25,8 @@ pub(crate) fn remove(schema: Option<&Schema>, value: Value, fields: &FieldSet) -
             (!object.is_empty()).then_some(kept)
         }
         Value::Array(items) => {
-            let list_type = schema.and_then(Schema::list_type)?;
-            let inner = schema.and_then(Schema::items);
+            let list_type = schema.and_then(|schema| schema.list_type())?;
+            let inner = schema.and_then(|schema| schema.items());
             let old = std::mem::take(items);
             let rest = old.into_iter().filter_map(|item| match PathElement::item(list_type, inner, &item) {
                 Ok(element) => remove_at(inner, item, fields, &element),
@@ -39,7 +39,7 @@ pub(crate) fn remove(schema: Option<&Schema>, value: Value, fields: &FieldSet) -
     }
 }
 
-fn remove_at(schema: Option<&Schema>, value: Value, fields: &FieldSet, element: &PathElement) -> Option<Value> {
+fn remove_at(schema: Option<&dyn Topology>, value: Value, fields: &FieldSet, element: &PathElement) -> Option<Value> {
     if fields.has(element) {
         return None;
     }
@@ -50,7 +50,7 @@ fn remove_at(schema: Option<&Schema>, value: Value, fields: &FieldSet, element: 
 }
 
 /// Removes from `merged` what the manager owned by `last` and nobody in `owned` owns now.
-pub(crate) fn prune(schema: &Schema, merged: Value, last: &FieldSet, owned: &FieldSet) -> Value {
+pub(crate) fn prune(schema: &dyn Topology, merged: Value, last: &FieldSet, owned: &FieldSet) -> Value {
     let schema = Some(schema);
     let last = last.with_named_fields(schema);
     let named = |value: &Value| FieldSet::of(schema, value).with_named_fields(schema);

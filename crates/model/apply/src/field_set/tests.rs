@@ -1,13 +1,13 @@
 //! Sets of fields of real objects.
 
 use super::FieldSet;
-use crate::path::PathElement;
+use crate::{path::PathElement, topology::Topology};
 use minato_schema::builtin;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn of_pod(value: &Value) -> FieldSet {
-    FieldSet::of(builtin("", "v1", "Pod"), value)
+    FieldSet::of(builtin("", "v1", "Pod").map(|schema| schema as &dyn Topology), value)
 }
 
 #[test]

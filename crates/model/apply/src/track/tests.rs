@@ -136,3 +136,16 @@ fn many_writers_become_ancient() {
     assert_eq!((names[0], names[9]), ("ancient-changes", "m14"));
     assert!(found[0][2]["f:metadata"]["f:annotations"].get("f:m03").is_some());
 }
+
+/// The creation as the general comparison has it: against an object with nothing but what is always there.
+#[test]
+fn creating_is_changing_an_empty_object() {
+    let skeleton = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {},
+        "spec": {"selector": {}, "strategy": {}, "template": {"metadata": {}, "spec": {"containers": []}}},
+        "status": {},
+    });
+    let created = written(None, deployment(1), &by("a", "T1"));
+    let changed = written(Some(&skeleton), deployment(1), &by("a", "T1"));
+    assert_eq!(owners(&created), owners(&changed));
+}
