@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     feeds: RwLock<HashMap<Arc<str>, Arc<Feed>>>,
     /// All events up to here are in the feeds. Follows the database's revision.
     published: AtomicU64,
+    /// Wakes those who wait for a revision.
+    advanced: event_listener::Event,
     /// Where history begins: the revision at start. Nothing before it can be watched.
     origin: Revision,
     options: Options,
@@ -88,6 +90,7 @@ impl Memory {
             database: RwLock::new(database),
             feeds: RwLock::default(),
             published: AtomicU64::new(revision.0),
+            advanced: event_listener::Event::new(),
             origin: revision,
             options,
         });
@@ -97,6 +100,17 @@ impl Memory {
     /// The last change that reads see.
     pub fn revision(&self) -> Revision {
         self.shared.database.read().revision
+    }
+
+    /// Waits until reads see `revision`. A dropped future leaves nothing behind.
+    pub async fn reached(&self, revision: Revision) {
+        while self.revision() < revision {
+            let listener = self.shared.advanced.listen();
+            // Again, for what came before we listened.
+            if self.revision() < revision {
+                listener.await;
+            }
+        }
     }
 
     /// The last change of any object of one resource that is still known; where none is, the revision at start.
@@ -191,6 +205,7 @@ impl Publisher {
         };
         self.shared.published.store(revision.0, Ordering::Release);
         wakes.notify();
+        self.shared.advanced.notify(usize::MAX);
         drop(replaced);
         Ok(())
     }

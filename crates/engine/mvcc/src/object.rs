@@ -1,6 +1,6 @@
 //! A stored [`Object`], the [`Event`] that made it so, and the [`Template`] it is written from.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -74,6 +74,8 @@ pub struct Event {
     /// The version before, unless the object was created.
     pub previous: Option<Arc<Object>>,
     frame: Bytes,
+    /// The frame in another encoding, once somebody has asked for it.
+    encoded: OnceLock<Option<Bytes>>,
 }
 
 impl Event {
@@ -98,12 +100,17 @@ impl Event {
         let frame = Bytes::from(frame);
         let value = frame.slice(opening.len()..opening.len() + length);
         let object = Arc::new(Object { key, revision, created, value, attributes });
-        Self { kind, revision, object, previous, frame }
+        Self { kind, revision, object, previous, frame, encoded: OnceLock::new() }
     }
 
     /// The line that watchers are sent: `{"type":"ADDED","object":…}` and a line feed. Shared, never copied.
     pub fn frame(&self) -> Bytes {
         self.frame.clone()
+    }
+
+    /// What `encode` makes of the event, made once and shared like [`Event::frame`]: there is one other encoding.
+    pub fn encoded(&self, encode: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+        self.encoded.get_or_init(encode).clone()
     }
 
     /// The line for an object that is reported as `kind` for another reason than its own event: it is listed at the

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::list::item_kind;
 use crate::messages::{Field, Kind, Message, Type};
 use crate::special;
 use crate::wire::{Fields, Raw};
@@ -56,23 +57,51 @@ pub fn decode(body: &[u8]) -> Result<Value, DecodeError> {
     let type_meta = message_by_name("runtime.TypeMeta", type_meta, 0)?;
     let text = |key: &str| type_meta[key].as_str().unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let Some(message) = message_of(&api_version, &kind) else {
-        return Err(DecodeError::UnknownKind { api_version, kind });
+    let mut object = match (message_of(&api_version, &kind), item_kind(&kind)) {
+        (Some(message), _) => decode_message(message, raw, 0)?,
+        (None, Some(item)) if own_message_of(&api_version, item).is_some() => decode_list(&api_version, item, raw)?,
+        _ => return Err(DecodeError::UnknownKind { api_version, kind }),
     };
-    let mut object = decode_message(message, raw, 0)?;
     object.insert("apiVersion".to_owned(), api_version.into());
     object.insert("kind".to_owned(), kind.into());
     Ok(Value::Object(object))
 }
 
+fn decode_list(api_version: &str, item: &str, raw: &[u8]) -> Result<Map<String, Value>, DecodeError> {
+    let message = own_message_of(api_version, item).ok_or(DecodeError::Malformed)?;
+    let mut list = Map::from_iter([("metadata".to_owned(), Value::Object(Map::new()))]);
+    let mut items = Vec::new();
+    let mut fields = Fields::new(raw);
+    while let Some((number, value)) = fields.next()? {
+        match (number, value) {
+            (1, Raw::Bytes(bytes)) => {
+                list.insert("metadata".to_owned(), message_by_name("meta.v1.ListMeta", bytes, 0)?);
+            }
+            (2, Raw::Bytes(bytes)) => items.push(Value::Object(decode_message(message, bytes, 0)?)),
+            _ => {}
+        }
+    }
+    list.insert("items".to_owned(), items.into());
+    Ok(list)
+}
+
 /// The message of a kind. Options of the machinery are served in every group.
 pub(crate) fn message_of(api_version: &str, kind: &str) -> Option<&'static Message> {
+    own_message_of(api_version, kind).or_else(|| Message::find(&format!("meta.v1.{kind}")))
+}
+
+/// The message of a kind in its own group.
+pub(crate) fn own_message_of(api_version: &str, kind: &str) -> Option<&'static Message> {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    // Messages have the group's first word. A custom resource's group may begin like one of these.
     let package = match group {
         "" => "core",
-        group => group.split('.').next()?,
+        "rbac.authorization.k8s.io" => "rbac",
+        "flowcontrol.apiserver.k8s.io" => "flowcontrol",
+        "apps" | "autoscaling" | "batch" | "policy" => group,
+        _ => group.strip_suffix(".k8s.io").filter(|word| !word.contains('.'))?,
     };
-    Message::find(&format!("{package}.{version}.{kind}")).or_else(|| Message::find(&format!("meta.v1.{kind}")))
+    Message::find(&format!("{package}.{version}.{kind}"))
 }
 
 pub(crate) fn message_by_name(name: &str, bytes: &[u8], depth: usize) -> Result<Value, DecodeError> {

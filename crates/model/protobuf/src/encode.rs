@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::decode::{MAGIC, message_of};
+use crate::decode::{MAGIC, own_message_of};
+use crate::list::{self, List};
 use crate::messages::{Field, Kind, Message, Type};
 use crate::special;
 use crate::wire::Writer;
@@ -33,20 +34,55 @@ pub enum EncodeError {
 pub fn encode(object: &Value) -> Result<Vec<u8>, EncodeError> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let unknown = || EncodeError::UnknownKind { api_version: api_version.to_owned(), kind: kind.to_owned() };
-    let (Some(message), Value::Object(fields)) = (message_of(api_version, kind), object) else { return Err(unknown()) };
-    let raw = encode_message(message, fields)?;
+    if let Some(item) = list::item_kind(kind)
+        && find(api_version, kind).is_none()
+        && let (Some(message), Some(Value::Array(items))) = (find(api_version, item), object.get("items"))
+    {
+        let mut list = List::new();
+        items.iter().try_for_each(|item| list.push_message(message, item))?;
+        return Ok(list.finish(api_version, kind, object.get("metadata").unwrap_or(&Value::Null)));
+    }
+    Ok(envelope(api_version, kind, &[&message_bytes(api_version, kind, object)?]))
+}
 
+/// Whether objects of a kind have a protobuf form.
+#[must_use]
+pub fn has_form(api_version: &str, kind: &str) -> bool {
+    find(api_version, kind).is_some()
+}
+
+/// The message of a kind; those of the machinery are in `v1` and `meta.k8s.io/v1`.
+fn find(api_version: &str, kind: &str) -> Option<&'static Message> {
+    own_message_of(api_version, kind).or_else(|| {
+        matches!(api_version, "v1" | "meta.k8s.io/v1").then(|| Message::find(&format!("meta.v1.{kind}"))).flatten()
+    })
+}
+
+/// An object without the envelope that names its kind.
+pub(crate) fn message_bytes(api_version: &str, kind: &str, object: &Value) -> Result<Vec<u8>, EncodeError> {
+    match find(api_version, kind) {
+        Some(message) => of_message(message, object),
+        None => Err(EncodeError::UnknownKind { api_version: api_version.to_owned(), kind: kind.to_owned() }),
+    }
+}
+
+pub(crate) fn of_message(message: &Message, object: &Value) -> Result<Vec<u8>, EncodeError> {
+    let fields = object.as_object().ok_or_else(|| EncodeError::WrongType { field: String::new() })?;
+    encode_message(message, fields)
+}
+
+/// The magic and a `runtime.Unknown` around `raw`, which is in parts.
+pub(crate) fn envelope(api_version: &str, kind: &str, raw: &[&[u8]]) -> Vec<u8> {
     let mut type_meta = Writer::default();
     type_meta.bytes(1, api_version.as_bytes());
     type_meta.bytes(2, kind.as_bytes());
-    let mut body = Writer::default();
+    let mut body = Writer::starting_with(MAGIC);
     body.bytes(1, &type_meta.into_bytes());
-    body.bytes(2, &raw);
+    body.parts(2, raw);
     // Encoding and type of the content: Go writes them even when empty.
     body.bytes(3, b"");
     body.bytes(4, b"");
-    Ok([MAGIC, &body.into_bytes()].concat())
+    body.into_bytes()
 }
 
 /// A message by its name.

@@ -10,12 +10,16 @@
 
 mod decode;
 mod encode;
+mod list;
 mod messages;
 mod special;
+mod watch;
 mod wire;
 
 pub use decode::{DecodeError, decode};
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, encode, has_form};
+pub use list::List;
+pub use watch::watch_frame;
 
 /// The media type of this form.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";

@@ -96,6 +96,18 @@ impl Writer {
         self.written.extend_from_slice(bytes);
     }
 
+    /// A message that begins with bytes of another kind.
+    pub(crate) fn starting_with(bytes: &[u8]) -> Self {
+        Self { written: bytes.to_vec() }
+    }
+
+    /// A field whose bytes are in parts.
+    pub(crate) fn parts(&mut self, number: u32, parts: &[&[u8]]) {
+        self.raw_varint(u64::from(number) << 3 | 2);
+        self.raw_varint(parts.iter().map(|part| part.len() as u64).sum());
+        parts.iter().for_each(|part| self.written.extend_from_slice(part));
+    }
+
     fn raw_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.written.push(value as u8 | 0x80);

@@ -43,6 +43,43 @@ fn what_has_no_form_is_refused() {
     assert_eq!(wrong, Err(EncodeError::WrongType { field: "immutable".to_owned() }));
 }
 
+#[test]
+fn lists_have_the_shape_that_all_lists_have() {
+    let pod = |name: &str| json!({"metadata": {"name": name}, "spec": {}, "status": {}});
+    let list = json!({
+        "apiVersion": "v1", "kind": "PodList", "metadata": {"resourceVersion": "7", "remainingItemCount": 3},
+        "items": [pod("a"), pod("b")],
+    });
+    let encoded = encode(&list).expect("it encodes");
+    let decoded = decode(&encoded).expect("it decodes");
+    assert_eq!(decoded["metadata"], list["metadata"]);
+    assert_eq!(decoded["items"][1]["metadata"]["name"], "b");
+    let metadata = json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "metadata": {},
+        "items": [{"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "a"}}],
+    });
+    assert_eq!(
+        decode(&encode(&metadata).expect("it encodes")).expect("it decodes")["items"][0]["metadata"]["name"],
+        "a"
+    );
+}
+
+#[test]
+fn custom_resources_have_no_form() {
+    for (api_version, kind, expected) in [
+        ("v1", "Pod", true),
+        ("v1", "Status", true),
+        ("rbac.authorization.k8s.io/v1", "Role", true),
+        ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", true),
+        ("meta.k8s.io/v1", "PartialObjectMetadata", true),
+        ("apps.example.com/v1", "Deployment", false),
+        ("example.com/v1", "Status", false),
+        ("meta.k8s.io/v1", "Table", false),
+    ] {
+        assert_eq!(super::has_form(api_version, kind), expected, "{api_version} {kind}");
+    }
+}
+
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
