@@ -1,10 +1,13 @@
 //! Bodies: reading a request's within bounds, and the forms that a response's takes.
 
+use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures::Stream;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::{Body as _, Frame};
@@ -13,6 +16,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use minato_http::BoxError;
 use serde_json::Value;
 
+use crate::negotiate::Encoding;
 use crate::status::ApiError;
 
 /// The largest request body that is read, as upstream's.
@@ -126,9 +130,104 @@ pub(crate) fn json(code: StatusCode, value: &Value) -> Response<ResponseBody> {
 pub(crate) fn json_chunks(
     stream: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
 ) -> Response<ResponseBody> {
+    chunks("application/json", stream)
+}
+
+/// A response that is made while it is sent.
+pub(crate) fn chunks(
+    media: &'static str,
+    stream: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
+) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::chunks(stream));
-    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     response
+}
+
+/// A response of bytes in another form than JSON.
+pub(crate) fn bytes(code: StatusCode, media: &'static str, bytes: Bytes) -> Response<ResponseBody> {
+    let mut response = json_bytes(code, bytes);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+/// `response` in the encoding that the client asked for, where it is JSON and has that form.
+pub(crate) fn encoded(mut response: Response<ResponseBody>, encoding: Encoding) -> Response<ResponseBody> {
+    if encoding == Encoding::Json || response.headers().get(header::CONTENT_TYPE) != Some(&JSON) {
+        return response;
+    }
+    let ResponseBody::Whole(Some(plain)) = response.body_mut() else { return response };
+    let Ok(value) = serde_json::from_slice::<Value>(plain) else { return response };
+    let (bytes, media) = match encoding {
+        Encoding::Json => return response,
+        Encoding::Yaml => match serde_saphyr::to_string(&value) {
+            Ok(text) => (text.into_bytes(), "application/yaml"),
+            Err(_) => return response,
+        },
+        Encoding::Protobuf => match minato_protobuf::encode(&value) {
+            Ok(bytes) => (bytes, minato_protobuf::MEDIA_TYPE),
+            Err(_) => return response,
+        },
+    };
+    *plain = bytes.into();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+/// From this size on, answers are compressed for clients that take it.
+const COMPRESSED_BYTES_MIN: usize = 128 * 1024;
+
+/// Compresses a response that is there as a whole, where that pays.
+pub(crate) fn compress(response: &mut Response<ResponseBody>) {
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        return;
+    }
+    let ResponseBody::Whole(Some(plain)) = response.body_mut() else { return };
+    if plain.len() < COMPRESSED_BYTES_MIN {
+        return;
+    }
+    let mut encoder = GzEncoder::new(Vec::with_capacity(plain.len() / 4), Compression::fast());
+    let Ok(compressed) = encoder.write_all(plain).and_then(|()| encoder.finish()) else { return };
+    *plain = compressed.into();
+    say_compressed(response);
+}
+
+fn say_compressed(response: &mut Response<ResponseBody>) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+}
+
+/// A compressed JSON response that is made while it is sent.
+pub(crate) fn compressed_json_chunks(
+    mut chunks: impl Iterator<Item = Result<Bytes, BoxError>> + Send + 'static,
+) -> Response<ResponseBody> {
+    let mut encoder = Some(GzEncoder::new(Vec::new(), Compression::fast()));
+    let compressed = std::iter::from_fn(move || {
+        loop {
+            let writer = encoder.as_mut()?;
+            let written = match chunks.next() {
+                Some(Ok(chunk)) => writer.write_all(&chunk).map(|()| std::mem::take(writer.get_mut())),
+                Some(Err(error)) => return Some(Err(error)),
+                None => encoder.take()?.finish(),
+            };
+            match written {
+                Ok(bytes) if bytes.is_empty() => {}
+                other => return Some(other.map(Bytes::from).map_err(Into::into)),
+            }
+        }
+    });
+    let mut response = json_chunks(futures::stream::iter(compressed));
+    say_compressed(&mut response);
+    response
+}
+
+/// Makes the answer to HEAD of that to GET: only the body's length is said.
+pub(crate) fn leave_out(response: &mut Response<ResponseBody>) {
+    if let ResponseBody::Whole(Some(bytes)) = response.body() {
+        let length = HeaderValue::from(bytes.len());
+        response.headers_mut().insert(header::CONTENT_LENGTH, length);
+    }
+    *response.body_mut() = ResponseBody::Whole(None);
 }
 
 /// A plain-text response.

@@ -13,12 +13,12 @@ use crate::decode::{self, FieldValidation};
 use crate::encode;
 use crate::filter::Filter;
 use crate::identity::User;
-use crate::negotiate::{self, BodyFormat, Form};
+use crate::negotiate::{self, BodyFormat, Encoding, Form};
 use crate::registry::Resource;
 use crate::route::{Query, ResourceRoute};
 use crate::status::{self, ApiError};
 use crate::write::{DeleteOptions, Deletion, Target, UpdateKind};
-use crate::{list, patch, reviews, subresource, watch};
+use crate::{list, options, patch, reviews, subresource, watch};
 
 /// A request for a resource, authenticated and authorised.
 pub(crate) struct Call {
@@ -31,6 +31,7 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     pub(crate) form: Form,
+    pub(crate) encoding: Encoding,
     pub(crate) verb: &'static str,
     /// What admission says of the request besides yes or no: the service puts it into the answer and the audit log.
     pub(crate) remarks: Arc<Remarks>,
@@ -45,6 +46,7 @@ impl Call {
             dry_run: self.query.get("dryRun").is_some(),
             subresource: self.route.subresource.as_deref().unwrap_or_default(),
             admitted: false,
+            field_manager: options::field_manager(&self.query, &self.headers),
             options: Options::Query(&self.query),
             remarks: &self.remarks,
         }
@@ -55,13 +57,7 @@ impl Call {
         if let Some(text) = self.resource.declaration.deprecation {
             self.remarks.warn(text);
         }
-        if let Some(wanted) = self.query.get("dryRun")
-            && wanted != "All"
-        {
-            return Err(ApiError::bad_request(format!(
-                "dryRun: Unsupported value: {wanted:?}: supported values: \"All\""
-            )));
-        }
+        options::check(self.verb, &self.query, &self.headers)?;
         if let Some(name) = &self.route.subresource {
             let Some(subresource) = self.resource.declaration.subresource(name) else {
                 return Err(ApiError::no_route());

@@ -137,3 +137,62 @@ pub(crate) fn object(
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Every kind that is served, from each of its three forms, to the same object, and back.
+    #[test]
+    fn the_three_forms_of_a_kind_are_one_object() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/spec/roundtrip");
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            println!("skipped: {} is absent", folder.display());
+            return;
+        };
+        let (mut checked, mut wrong) = (0, Vec::new());
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // `after_roundtrip` shows what upstream loses of fields that it does not know.
+            if !name.ends_with(".json") || name.contains("after_roundtrip") {
+                continue;
+            }
+            let read = |extension: &str, format| parse(&std::fs::read(path.with_extension(extension)).unwrap(), format);
+            let json = read("json", BodyFormat::Json).unwrap().value;
+            let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+            let (api_version, kind) = (text("apiVersion"), text("kind"));
+            let (group, version) = api_version.rsplit_once('/').unwrap_or(("", &api_version));
+            let Some(schema) = minato_schema::builtin(group, version, &kind) else { continue };
+            let shaped = |parsed: Result<Parsed, ApiError>| {
+                let mut value = parsed.map_err(|error| error.message)?.value;
+                let unknown = minato_schema::conform(schema, &mut value).map_err(|error| error.to_string())?;
+                let unknown = unknown.unknown_fields;
+                if unknown.is_empty() { Ok(value) } else { Err(unknown.join(", ")) }
+            };
+            let Ok(expected) = shaped(Ok(Parsed { value: json, duplicates: Vec::new() })) else {
+                wrong.push(format!("{name}: JSON"));
+                continue;
+            };
+            let yaml = serde_saphyr::to_string(&expected).unwrap();
+            let mut forms = vec![
+                ("yaml", shaped(read("yaml", BodyFormat::Yaml))),
+                ("yaml again", shaped(parse(yaml.as_bytes(), BodyFormat::Yaml))),
+            ];
+            if minato_protobuf::has_form(&api_version, &kind) {
+                let again = minato_protobuf::encode(&expected).unwrap();
+                forms.push(("protobuf", shaped(read("pb", BodyFormat::Protobuf))));
+                forms.push(("protobuf again", shaped(parse(&again, BodyFormat::Protobuf))));
+            }
+            checked += 1;
+            for (form, found) in forms {
+                if found.as_ref() != Ok(&expected) {
+                    wrong.push(format!("{name}: {form}: {}", found.err().unwrap_or_else(|| "differs".to_owned())));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} of {checked}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(checked > 50, "{checked}");
+    }
+}

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use minato_mvcc::{Event, EventKind, Object};
 use serde_json::{Map, Value, json};
 
-use crate::negotiate::{Form, IncludeObject};
+use crate::negotiate::{Encoding, Form, IncludeObject};
 use crate::registry::Resource;
 use crate::status::ApiError;
 use crate::write::parse;
@@ -106,42 +106,57 @@ pub(crate) fn table(resource: &Resource, metadata: Value, rows: Vec<Value>, with
         "columnDefinitions": columns, "rows": rows})
 }
 
-/// Writes the lines of one watch.
+/// Writes the lines, or frames, of one watch.
 pub(crate) struct WatchEncoder {
     form: Form,
+    encoding: Encoding,
     columns_sent: bool,
 }
 
 impl WatchEncoder {
-    pub(crate) fn new(form: Form) -> Self {
-        Self { form, columns_sent: false }
+    pub(crate) fn new(form: Form, encoding: Encoding) -> Self {
+        Self { form, encoding, columns_sent: false }
     }
 
     /// The line for `event` as it is.
     pub(crate) fn event(&mut self, resource: &Resource, event: &Event) -> Result<Bytes, ApiError> {
         if self.form == Form::Object && resource.shows_stored() {
-            return Ok(event.frame());
+            match self.encoding {
+                Encoding::Json | Encoding::Yaml => return Ok(event.frame()),
+                // Made for the first watcher, shared by all.
+                Encoding::Protobuf => {
+                    let frame = event.encoded(|| self.object(resource, event.kind, &event.object).ok());
+                    if let Some(frame) = frame {
+                        return Ok(frame);
+                    }
+                }
+            }
         }
         self.object(resource, event.kind, &event.object)
     }
 
     /// The line for an object that is reported as `kind`.
     pub(crate) fn object(&mut self, resource: &Resource, kind: EventKind, object: &Object) -> Result<Bytes, ApiError> {
-        if self.form == Form::Object && resource.shows_stored() {
+        if self.form == Form::Object && resource.shows_stored() && self.encoding == Encoding::Json {
             return Ok(Event::frame_as(kind, object));
         }
-        Ok(self.line(resource, kind.as_str(), &shown_value(resource, object)?))
+        self.line(resource, kind.as_str(), &shown_value(resource, object)?)
     }
 
     /// The line for an object that left the watcher's selection: its last matching state, with the time of the change.
     pub(crate) fn left(&mut self, resource: &Resource, event: &Event, previous: &Object) -> Result<Bytes, ApiError> {
         let mut value = shown_value(resource, previous)?;
         value["metadata"]["resourceVersion"] = event.revision.to_string().into();
-        Ok(self.line(resource, EventKind::Deleted.as_str(), &value))
+        self.line(resource, EventKind::Deleted.as_str(), &value)
     }
 
     /// A line that only tells how far the watch has come.
-    pub(crate) fn bookmark(&mut self, resource: &Resource, revision: u64, initial_events_end: bool) -> Bytes {
+    pub(crate) fn bookmark(
+        &mut self,
+        resource: &Resource,
+        revision: u64,
+        initial_events_end: bool,
+    ) -> Result<Bytes, ApiError> {
         let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
         if initial_events_end {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
@@ -157,28 +172,37 @@ impl WatchEncoder {
                 table(resource, json!({"resourceVersion": revision.to_string()}), Vec::new(), with_columns)
             }
         };
-        line("BOOKMARK", &object)
+        self.write("BOOKMARK", &object)
     }
 
-    fn line(&mut self, resource: &Resource, kind: &str, object: &Value) -> Bytes {
+    /// The line that ends a watch with an error.
+    pub(crate) fn error(&self, error: &ApiError) -> Bytes {
+        // A Status has every form.
+        self.write("ERROR", &error.to_status()).unwrap_or_default()
+    }
+
+    fn line(&mut self, resource: &Resource, kind: &str, object: &Value) -> Result<Bytes, ApiError> {
         match self.form {
-            Form::Object => line(kind, object),
-            Form::Metadata => line(kind, &partial(object)),
+            Form::Object => self.write(kind, object),
+            Form::Metadata => self.write(kind, &partial(object)),
             Form::Table(include) => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
                 let version = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let rows = vec![row(resource, object, include, Timestamp::now())];
-                line(kind, &table(resource, version, rows, with_columns))
+                self.write(kind, &table(resource, version, rows, with_columns))
             }
         }
     }
-}
 
-/// The line that ends a watch with an error.
-pub(crate) fn error_line(error: &ApiError) -> Bytes {
-    line("ERROR", &error.to_status())
-}
-
-fn line(kind: &str, object: &Value) -> Bytes {
-    Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
+    fn write(&self, kind: &str, object: &Value) -> Result<Bytes, ApiError> {
+        match self.encoding {
+            Encoding::Json | Encoding::Yaml => {
+                Ok(Bytes::from(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n")))
+            }
+            Encoding::Protobuf => {
+                let body = minato_protobuf::encode(object).map_err(ApiError::internal)?;
+                Ok(minato_protobuf::watch_frame(kind, &body).into())
+            }
+        }
+    }
 }

@@ -14,6 +14,7 @@
 
 mod admission;
 mod aggregate;
+mod apply;
 mod audit;
 mod authenticate;
 mod authorize;
@@ -34,6 +35,7 @@ mod metrics;
 mod negotiate;
 mod object;
 mod openapi;
+mod options;
 mod passage;
 mod patch;
 mod proxy;

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Response, StatusCode};
+use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use minato_mvcc::{Key, Object, Revision, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,8 @@ use crate::call::Call;
 use crate::core::Core;
 use crate::encode::{self, ListMetadata};
 use crate::filter::Filter;
-use crate::negotiate::Form;
+use crate::negotiate::{self, Encoding, Form};
+use crate::options;
 use crate::registry::Resource;
 use crate::status::ApiError;
 
@@ -25,17 +27,30 @@ use crate::status::ApiError;
 const CHUNK_BYTES: usize = 64 * 1024;
 /// How long a request waits for a revision that has not come yet.
 const REVISION_WAIT: Duration = Duration::from_secs(3);
+/// How many objects are encoded before others get their turn.
+const OBJECTS_PER_TURN: usize = 64;
+const INCONSISTENT: &str = "The provided continue parameter is too old to display a consistent list result. You can \
+    start a new list without the continue parameter, or use the continue token in this response to retrieve the \
+    remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were \
+    created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 const GROUP_VERSION: &str = "meta.k8s.io/v1";
+
+/// How long a continue token gives the list as it was: as long as the history that upstream keeps.
+const CONTINUE_LIFE: Duration = Duration::from_secs(5 * 60);
 
 /// Where the next page of a list begins.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Continue {
     #[serde(rename = "v")]
     version: String,
+    /// The revision of the first page; below zero for the present one.
     #[serde(rename = "rv")]
-    revision: u64,
+    revision: i64,
     namespace: String,
     name: String,
+    /// When the first page was made, in seconds.
+    #[serde(rename = "t", default)]
+    begun: i64,
 }
 
 impl Continue {
@@ -49,6 +64,22 @@ impl Continue {
             .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
             .filter(|token| token.version == GROUP_VERSION)
             .ok_or_else(|| ApiError::bad_request("continue key is not valid: encoded data is malformed"))
+    }
+
+    /// The objects that the list goes on with.
+    fn snapshot(&self, call: &Call) -> Result<Snapshot, ApiError> {
+        let memory = call.core.memory();
+        let Ok(revision) = u64::try_from(self.revision) else {
+            return Ok(memory.snapshot(&call.resource.storage));
+        };
+        let age = Timestamp::now().as_second().saturating_sub(self.begun);
+        let fresh = u64::try_from(age).is_ok_and(|age| age < CONTINUE_LIFE.as_secs());
+        let snapshot = fresh.then(|| snapshot_at(&call.core, &call.resource, Revision(revision))).flatten();
+        snapshot.ok_or_else(|| {
+            let (namespace, name) = (self.namespace.clone(), self.name.clone());
+            let token = Self { version: GROUP_VERSION.to_owned(), revision: -1, namespace, name, begun: self.begun };
+            ApiError::expired(INCONSISTENT).with_continue(token.encode())
+        })
     }
 }
 
@@ -92,12 +123,38 @@ pub(crate) async fn list(call: &Call) -> Result<Response<ResponseBody>, ApiError
             });
             Ok(body::json(StatusCode::OK, &list))
         }
-        Form::Object => objects(resource, page),
+        Form::Object => match call.encoding {
+            Encoding::Json => objects(resource, page, negotiate::takes_gzip(&call.headers)),
+            Encoding::Protobuf => protobuf(resource, page).await,
+            Encoding::Yaml => whole(objects(resource, page, false)?).await,
+        },
     }
 }
 
+/// All of a list at once, for an encoding that has no parts.
+async fn whole(response: Response<ResponseBody>) -> Result<Response<ResponseBody>, ApiError> {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.map_err(ApiError::internal)?.to_bytes();
+    Ok(Response::from_parts(parts, ResponseBody::Whole(Some(bytes))))
+}
+
+/// A list in protobuf, which says its length first.
+async fn protobuf(resource: &Resource, page: Page) -> Result<Response<ResponseBody>, ApiError> {
+    let declaration = &resource.declaration;
+    let mut list = minato_protobuf::List::new();
+    for (index, object) in page.objects.iter().enumerate() {
+        let value = encode::shown_value(resource, object)?;
+        list.push(&resource.api_version, &declaration.kind, &value).map_err(ApiError::internal)?;
+        if index % OBJECTS_PER_TURN == OBJECTS_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let bytes = list.finish(&resource.api_version, &declaration.list_kind, &page.metadata.to_value());
+    Ok(body::bytes(StatusCode::OK, minato_protobuf::MEDIA_TYPE, bytes.into()))
+}
+
 /// A list of objects as they are: joined stored bytes, made while they are sent where they are many.
-fn objects(resource: &Arc<Resource>, page: Page) -> Result<Response<ResponseBody>, ApiError> {
+fn objects(resource: &Arc<Resource>, page: Page, gzip: bool) -> Result<Response<ResponseBody>, ApiError> {
     let declaration = &resource.declaration;
     let opening = format!(
         "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
@@ -134,10 +191,11 @@ fn objects(resource: &Arc<Resource>, page: Page) -> Result<Response<ResponseBody
     let Some(second) = chunk()? else { return Ok(body::json_bytes(StatusCode::OK, head)) };
     let rest = std::iter::from_fn(move || chunk().map_err(Into::into).transpose());
     let all = [head, second].into_iter().map(Ok).chain(rest);
-    Ok(body::json_chunks(futures::stream::iter(all)))
+    Ok(if gzip { body::compressed_json_chunks(all) } else { body::json_chunks(futures::stream::iter(all)) })
 }
 
 async fn page(call: &Call, filter: &Filter) -> Result<Page, ApiError> {
+    options::check_list(&call.query, false)?;
     let limit = match call.query.get("limit") {
         None => 0,
         Some(text) => {
@@ -150,26 +208,18 @@ async fn page(call: &Call, filter: &Filter) -> Result<Page, ApiError> {
     if token.is_some() && asked.is_some_and(|version| version != "0") {
         return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
     }
-    if matching.is_some() && asked.is_none() {
-        return Err(ApiError::bad_request("resourceVersionMatch is forbidden unless resourceVersion is provided"));
-    }
     let snapshot = match &token {
-        Some(token) => snapshot_at(&call.core, &call.resource, Revision(token.revision)).ok_or_else(|| {
-            ApiError::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
-        })?,
+        Some(token) => token.snapshot(call)?,
         None => {
             let revision = asked.map_or(Ok(Revision(0)), revision)?;
-            match matching {
-                Some("Exact") => snapshot_at(&call.core, &call.resource, revision).ok_or_else(|| {
-                    ApiError::expired(format!("The resourceVersion for the provided list is too old: {revision}"))
-                })?,
-                None | Some("NotOlderThan") => {
-                    call.core.wait_for(revision).await?;
-                    call.core.memory().snapshot(&call.resource.storage)
-                }
-                Some(other) => {
-                    return Err(ApiError::bad_request(format!("resourceVersionMatch: Unsupported value: {other:?}")));
-                }
+            // The first page of a list at a version is of that version, if nothing else is said.
+            let exact = matching == Some("Exact") || (matching.is_none() && limit > 0 && revision.0 > 0);
+            call.core.wait_for(revision).await?;
+            if exact {
+                snapshot_at(&call.core, &call.resource, revision)
+                    .ok_or_else(|| ApiError::expired("The resourceVersion for the provided list is too old."))?
+            } else {
+                call.core.memory().snapshot(&call.resource.storage)
             }
         }
     };
@@ -200,9 +250,12 @@ fn select(snapshot: &Snapshot, filter: &Filter, limit: usize, token: Option<&Con
     if remaining > 0
         && let Some(last) = objects.last()
     {
+        let now = Timestamp::now().as_second();
         let token = Continue {
             version: GROUP_VERSION.to_owned(),
-            revision: snapshot.revision().0,
+            // What goes on inconsistently goes on from where it has come to.
+            revision: i64::try_from(snapshot.revision().0).unwrap_or(-1),
+            begun: token.filter(|token| token.revision >= 0).map_or(now, |token| token.begun),
             namespace: last.key.namespace.to_string(),
             name: last.key.name.to_string(),
         };
@@ -232,11 +285,7 @@ impl Core {
         if self.memory().revision() >= revision {
             return Ok(());
         }
-        let reached = async {
-            while self.memory().revision() < revision {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
+        let reached = self.memory().reached(revision);
         tokio::time::timeout(REVISION_WAIT, reached)
             .await
             .map_err(|_| ApiError::too_large_resource_version(revision.0, self.memory().revision().0))

@@ -19,6 +19,7 @@ use crate::audit::Record;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::core::Core;
 use crate::metrics::{Answered, Labels};
+use crate::negotiate;
 use crate::registry::Resource;
 use crate::route::{Query, Route};
 use crate::service::respond;
@@ -58,12 +59,23 @@ fn new_id() -> HeaderValue {
 
 async fn travel(core: Arc<Core>, request: Request<RequestBody>, id: HeaderValue) -> Response<ResponseBody> {
     let mut passage = Passage::begin(Arc::clone(&core), &request);
+    let (encoding, gzip) = (negotiate::encoding(request.headers()), negotiate::takes_gzip(request.headers()));
     let answered = passage.respond(core, request).await;
     let mut response = answered.unwrap_or_else(|error| {
         let (method, path, code) = (&passage.method, passage.uri.path(), error.code.as_u16());
         tracing::debug!(%method, path, code, %error, "request refused");
         body::error(&error)
     });
+    // What another server says is handed on as it is.
+    if passage.asked.as_ref().is_none_or(|asked| asked.subresource != "proxy") {
+        response = body::encoded(response, encoding);
+        if gzip {
+            body::compress(&mut response);
+        }
+    }
+    if passage.method == Method::HEAD {
+        body::leave_out(&mut response);
+    }
     let headers = response.headers_mut();
     headers.entry(http::header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert(ID_HEADER, id);

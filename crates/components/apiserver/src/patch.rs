@@ -11,9 +11,10 @@ use crate::encode;
 use crate::negotiate::{self, BodyFormat};
 use crate::status::ApiError;
 use crate::write::UpdateKind;
+use crate::{apply, options};
 
-const OFFERED: &str =
-    "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+const OFFERED: &str = "application/json-patch+json, application/merge-patch+json, \
+    application/strategic-merge-patch+json, application/apply-patch+yaml";
 
 /// A patch's form, by its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,9 @@ pub(crate) async fn patch(
     kind: UpdateKind,
     body: RequestBody,
 ) -> Result<Response<ResponseBody>, ApiError> {
+    if negotiate::media_type(&call.headers) == options::APPLY {
+        return apply::apply(call, name, kind, body).await;
+    }
     let validation = FieldValidation::parse(&call.query)?;
     let patch = Patch::read(call, body).await?;
     let resource = &call.resource;

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 use imbl::{HashMap, OrdMap};
+use minato_apply::Topology;
 use minato_kinds::{Declaration, Name};
 use minato_schema::Schema;
 use minato_table::Printer;
@@ -42,6 +43,11 @@ impl Resource {
 
     pub(crate) fn schema(&self) -> Option<&'static Schema> {
         minato_schema::builtin(&self.declaration.group, &self.version, &self.declaration.kind)
+    }
+
+    /// How the object divides into fields that managers own.
+    pub(crate) fn topology(&self) -> Option<&dyn Topology> {
+        self.schema().map(|schema| schema as &dyn Topology)
     }
 
     pub(crate) fn printer(&self) -> &'static Printer {

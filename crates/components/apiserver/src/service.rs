@@ -50,6 +50,11 @@ where
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         if let Some(user) = &self.user {
             request.extensions_mut().insert(user.clone());
+            // Clients within this process do not introduce themselves: their user does.
+            let name = user.name.strip_prefix("system:").unwrap_or(&user.name);
+            if let Ok(agent) = http::HeaderValue::from_str(name) {
+                request.headers_mut().entry(http::header::USER_AGENT).or_insert(agent);
+            }
         }
         let core = Arc::clone(&self.core);
         Box::pin(async move { Ok(passage::serve(core, request).await) })
@@ -172,10 +177,17 @@ async fn by_resource(
     } else if route.namespace.is_some() {
         return Err(ApiError::no_route());
     }
-    let form = match connects {
-        Some(_) if subresource == "log" => negotiate::Form::Object,
-        Some(subresource) if is_connect(*subresource, request.method()) => negotiate::Form::Object,
-        _ => negotiate::form(request.headers(), &query)?,
+    let plain = negotiate::Accepted { form: negotiate::Form::Object, encoding: negotiate::Encoding::Json };
+    let negotiate::Accepted { form, encoding } = match connects {
+        Some(_) if subresource == "log" => plain,
+        Some(subresource) if is_connect(*subresource, request.method()) => plain,
+        _ if negotiate::is_plain(request.headers()) => plain,
+        _ => {
+            let protobuf = minato_protobuf::has_form(&resource.api_version, &resource.declaration.kind)
+                || connects.is_some_and(|subresource| subresource.body().is_some());
+            let offer = negotiate::Offer { watch: verb == "watch", protobuf };
+            negotiate::accepted(request.headers(), &query, offer)?
+        }
     };
     let remarks = Arc::new(Remarks::default());
     let call = Call {
@@ -186,6 +198,7 @@ async fn by_resource(
         user,
         query,
         form,
+        encoding,
         verb,
         core,
         remarks: Arc::clone(&remarks),

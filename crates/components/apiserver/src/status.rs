@@ -16,6 +16,8 @@ pub struct ApiError {
     /// What a person reads.
     pub message: String,
     details: Option<Box<Map<String, Value>>>,
+    /// How a list can go on all the same.
+    next: Option<Box<str>>,
 }
 
 impl std::fmt::Display for ApiError {
@@ -56,11 +58,11 @@ impl Subject<'_> {
 
 impl ApiError {
     fn plain(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, next: None }
     }
 
     fn about(code: StatusCode, reason: &'static str, subject: &Subject<'_>, message: String) -> Self {
-        Self { code, reason, message, details: Some(Box::new(subject.details())) }
+        Self { code, reason, message, details: Some(Box::new(subject.details())), next: None }
     }
 
     /// Adds one cause to the details.
@@ -113,6 +115,18 @@ impl ApiError {
     pub(crate) fn conflict(subject: &Subject<'_>, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} \"{}\": {why}", subject.qualified(), subject.name);
         Self::about(StatusCode::CONFLICT, "Conflict", subject, message)
+    }
+
+    /// A configuration would change fields that others own.
+    pub(crate) fn apply_conflict(message: String, causes: impl Iterator<Item = (String, String)>) -> Self {
+        causes.fold(Self::plain(StatusCode::CONFLICT, "Conflict", message), |error, (field, message)| {
+            error.with_cause("FieldManagerConflict", &message, Some(&field))
+        })
+    }
+
+    /// A failure for which Kubernetes has no reason.
+    pub(crate) fn unexplained(message: impl Into<String>) -> Self {
+        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 
     /// Another write came between reading and writing.
@@ -198,6 +212,12 @@ impl ApiError {
         Self::plain(StatusCode::GONE, "Expired", message)
     }
 
+    /// Gives a token by which the list that failed can go on.
+    pub(crate) fn with_continue(mut self, token: String) -> Self {
+        self.next = Some(token.into());
+        self
+    }
+
     pub(crate) fn too_large_resource_version(asked: u64, current: u64) -> Self {
         let message = format!("Too large resource version: {asked}, current: {current}");
         Self::plain(StatusCode::GATEWAY_TIMEOUT, "Timeout", message.clone())
@@ -243,6 +263,9 @@ impl ApiError {
         if let Value::Object(fields) = &mut status {
             if !self.reason.is_empty() {
                 fields.insert("reason".to_owned(), self.reason.into());
+            }
+            if let Some(next) = &self.next {
+                fields.insert("metadata".to_owned(), json!({"continue": next}));
             }
             if let Some(details) = &self.details {
                 fields.insert("details".to_owned(), Value::Object((**details).clone()));

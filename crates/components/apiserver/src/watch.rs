@@ -13,9 +13,11 @@ use tokio::time::Instant;
 
 use crate::body::{self, ResponseBody};
 use crate::call::Call;
-use crate::encode::{WatchEncoder, error_line};
+use crate::encode::WatchEncoder;
 use crate::filter::Filter;
 use crate::list::revision;
+use crate::negotiate::Encoding;
+use crate::options;
 use crate::registry::Resource;
 use crate::status::ApiError;
 
@@ -54,21 +56,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
     let bookmarks = query.flag("allowWatchBookmarks");
     let from = query.get("resourceVersion").map_or(Ok(Revision(0)), revision)?;
     let send_initial = query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents"));
-    let matching = query.get("resourceVersionMatch");
-    match (send_initial, matching) {
-        (None, Some(_)) => {
-            return Err(invalid_option(
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            ));
-        }
-        (Some(_), found) if found != Some("NotOlderThan") => {
-            return Err(invalid_option("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-        }
-        (Some(true), _) if !bookmarks => {
-            return Err(invalid_option("sendInitialEvents requires allowWatchBookmarks to be true"));
-        }
-        _ => {}
-    }
+    options::check_list(query, true)?;
     call.core.wait_for(from).await?;
     let memory = call.core.memory();
     let storage = &call.resource.storage;
@@ -83,18 +71,25 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
     } else {
         (Vec::new(), from)
     };
-    let cursor = memory
-        .subscribe_to(storage, start, &filter.interest())
-        .map_err(|compacted| ApiError::expired(format!("too old resource version: {from} ({})", compacted.oldest)))?;
+    let encoder = WatchEncoder::new(call.form, call.encoding);
+    let cursor = match memory.subscribe_to(storage, start, &filter.interest()) {
+        Ok(cursor) => cursor,
+        // As upstream: what goes wrong after a watch is allowed is told by the watch.
+        Err(compacted) => {
+            let error = ApiError::expired(format!("too old resource version: {from} ({})", compacted.oldest));
+            let line = futures::stream::iter([Ok(encoder.error(&error))]);
+            return Ok(body::chunks(media_type(call.encoding), line));
+        }
+    };
     let now = Instant::now();
     let seconds = query.get("timeoutSeconds").and_then(|text| text.parse::<u64>().ok()).filter(|s| *s > 0);
     let lasts = seconds.map_or_else(|| WATCH_MIN + spread(WATCH_MIN), |s| Duration::from_secs(s.min(86_400)));
     let watch = Watch {
         resource: Arc::clone(&call.resource),
         filter,
-        encoder: WatchEncoder::new(call.form),
+        encoder,
         initial: initial.into_iter(),
-        end_initial_at: (send_initial == Some(true)).then_some(start),
+        end_initial_at: (send_initial == Some(true) && bookmarks).then_some(start),
         cursor,
         bookmarks,
         next_bookmark: now + BOOKMARK_INTERVAL,
@@ -111,11 +106,14 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
         let chunk = watch.chunk().await?;
         Some((Ok::<Bytes, BoxError>(chunk), watch))
     });
-    Ok(body::json_chunks(lines))
+    Ok(body::chunks(media_type(call.encoding), lines))
 }
 
-fn invalid_option(message: &str) -> ApiError {
-    ApiError::unprocessable(format!("ListOptions.meta.k8s.io \"\" is invalid: {message}"))
+fn media_type(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Json | Encoding::Yaml => "application/json",
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+    }
 }
 
 fn count((events, sizes): &(IntCounter, Histogram), line: &Bytes) {
@@ -139,7 +137,7 @@ impl Watch {
             Ok(chunk) => chunk,
             Err(error) => {
                 self.ended = true;
-                Some(error_line(&error))
+                Some(self.encoder.error(&error))
             }
         }
     }
@@ -155,7 +153,7 @@ impl Watch {
             }
         }
         if let Some(start) = self.end_initial_at.take() {
-            chunk.extend_from_slice(&self.encoder.bookmark(&self.resource, start.0, true));
+            chunk.extend_from_slice(&self.encoder.bookmark(&self.resource, start.0, true)?);
         }
         if !chunk.is_empty() {
             return Ok(Some(chunk.freeze()));
@@ -186,7 +184,7 @@ impl Watch {
                 None => {
                     self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
                     let seen = self.cursor.revision();
-                    chunk.extend_from_slice(&self.encoder.bookmark(&self.resource, seen.0, false));
+                    chunk.extend_from_slice(&self.encoder.bookmark(&self.resource, seen.0, false)?);
                 }
             }
             if !chunk.is_empty() {

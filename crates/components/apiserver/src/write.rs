@@ -11,6 +11,7 @@
 
 mod create;
 mod delete;
+mod ownership;
 mod update;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use minato_store::CommitError;
 use serde_json::Value;
 
 pub(crate) use delete::{DeleteOptions, Deletion};
+pub(crate) use ownership::reset_fields;
 pub(crate) use update::UpdateKind;
 
 use crate::admission::{Context, Operation as AdmissionOperation, Options, Remarks};
@@ -46,6 +48,8 @@ pub(crate) struct Target<'a> {
     pub(crate) subresource: &'a str,
     /// Admission has been asked already, about the body of a subresource, or is not to be asked: the server's own writes.
     pub(crate) admitted: bool,
+    /// Who is noted in `metadata.managedFields` for what is written; nobody where empty.
+    pub(crate) field_manager: &'a str,
     /// What came with the request.
     pub(crate) options: Options<'a>,
     /// What admission says of the request besides yes or no.
@@ -63,6 +67,7 @@ impl<'a> Target<'a> {
             dry_run: false,
             subresource: "",
             admitted: true,
+            field_manager: ownership::SERVER,
             options: Options::None,
             remarks,
         }

@@ -59,7 +59,7 @@ async fn spend_budget(call: &Call, target: &Target<'_>, pod: &Object) -> Result<
     let Some(resource) = call.core.registry.stored("policy", "poddisruptionbudgets") else {
         return Err(ApiError::no_route());
     };
-    let budgets = Target { resource: &resource, ..*target };
+    let budgets = Target { resource: &resource, field_manager: "", ..*target };
     let pod_name = pod.key.name.to_string();
     let mut change = |old: &Value| {
         let status = &old["status"];

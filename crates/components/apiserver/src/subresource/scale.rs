@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use super::body_of;
 use crate::admission::Operation;
+use crate::apply::Configuration;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::decode;
+use crate::negotiate;
+use crate::options;
 use crate::patch::Patch;
 use crate::status::ApiError;
 use crate::write::{Target, UpdateKind, parse};
@@ -27,6 +30,7 @@ pub(super) async fn answer(call: &Call, name: &str, body: RequestBody) -> Result
             let scale = body_of(call, body, SCALE).await?;
             write(call, name, paths, &|_| Ok(scale.clone())).await?
         }
+        _ if negotiate::media_type(&call.headers) == options::APPLY => apply(call, name, paths, body).await?,
         _ => {
             let patch = Patch::read(call, body).await?;
             let change = |old: &Value| {
@@ -58,16 +62,7 @@ async fn write(
     let mut change = |old: &Value| {
         let scale = &wanted;
         let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-        if replicas < 0 {
-            let error = minato_kinds::FieldError {
-                path: minato_kinds::FieldPath::new("spec.replicas"),
-                kind: minato_kinds::FieldErrorKind::Invalid,
-                value: replicas.into(),
-                detail: "must be greater than or equal to 0".to_owned(),
-            };
-            let subject = crate::status::Subject { group: SCALE.0, resource: SCALE.2, name };
-            return Err(ApiError::invalid(&subject, &[error]));
-        }
+        check(name, replicas)?;
         let mut new = old.clone();
         set(&mut new, &paths.spec_replicas, replicas.into());
         new["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
@@ -75,6 +70,42 @@ async fn write(
     };
     let written = call.core.update(&target, name, UpdateKind::Object, &mut change).await?;
     parse(&written)
+}
+
+/// Applies a Scale: its manager owns the number in the object behind it.
+async fn apply(call: &Call, name: &str, paths: &ScalePaths, body: RequestBody) -> Result<Value, ApiError> {
+    let configuration = Configuration::read(call, body).await?;
+    let mut scale = configuration.value.clone();
+    decode::check_kind(&mut scale, "autoscaling/v1", "Scale")?;
+    let resource = &call.resource;
+    let target = Target { field_manager: "", ..call.target() };
+    let key = target.key_of(name);
+    let current = parse(&*call.core.memory().get(&key).ok_or_else(|| resource.not_found(name))?)?;
+    let old_scale = of(&current, paths);
+    call.core.admit(&target.context(&call.core, Operation::Update, name, Some(&old_scale)), &mut scale).await?;
+    let target = Target { admitted: true, ..target };
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+    check(name, replicas)?;
+    let mut wanted = json!({
+        "apiVersion": resource.api_version, "kind": resource.declaration.kind, "metadata": scale["metadata"],
+    });
+    set(&mut wanted, &paths.spec_replicas, replicas.into());
+    let mut change = |old: &Value| configuration.apply(call, UpdateKind::Object, Some(old), wanted.clone());
+    parse(&*call.core.update(&target, name, UpdateKind::Object, &mut change).await?)
+}
+
+fn check(name: &str, replicas: i64) -> Result<(), ApiError> {
+    if replicas >= 0 {
+        return Ok(());
+    }
+    let error = minato_kinds::FieldError {
+        path: minato_kinds::FieldPath::new("spec.replicas"),
+        kind: minato_kinds::FieldErrorKind::Invalid,
+        value: replicas.into(),
+        detail: "must be greater than or equal to 0".to_owned(),
+    };
+    let subject = crate::status::Subject { group: SCALE.0, resource: SCALE.2, name };
+    Err(ApiError::invalid(&subject, &[error]))
 }
 
 /// The Scale that describes `object`.

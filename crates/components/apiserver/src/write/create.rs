@@ -7,7 +7,7 @@ use minato_mvcc::{Expected, Object};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Refused, Target};
+use super::{Refused, Target, UpdateKind};
 use crate::admission::Operation;
 use crate::core::Core;
 use crate::object;
@@ -27,6 +27,7 @@ impl Core {
         let declaration = &resource.declaration;
         enter_namespace(target, &mut object)?;
         declaration.default(&mut object);
+        target.note_owner(UpdateKind::Object, None, &mut object);
         {
             let name = object::text(&object, "name").to_owned();
             let context = target.context(self, Operation::Create, &name, None);

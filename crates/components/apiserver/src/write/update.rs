@@ -6,6 +6,7 @@ use minato_kinds::{FieldError, Subresource};
 use minato_mvcc::{Expected, Object};
 use serde_json::Value;
 
+use super::ownership::same_but_for_times;
 use super::{ATTEMPTS_MAX, Refused, Target, parse};
 use crate::admission::Operation;
 use crate::core::Core;
@@ -48,6 +49,7 @@ impl Core {
             if kind != UpdateKind::Status {
                 declaration.default(&mut new);
             }
+            target.note_owner(kind, Some(&old), &mut new);
             let context = target.context(self, Operation::Update, name, Some(&old));
             self.mutate(&context, &mut new).await?;
             prepare(target, kind, &mut new, &old);
@@ -72,7 +74,7 @@ impl Core {
                 warnings.into_iter().for_each(|warning| target.remarks.warn(warning));
             }
             self.judge(&context, &new).await?;
-            if new == old {
+            if same_but_for_times(&new, &old) {
                 return Ok(current);
             }
             let outcome = if ends_life(declaration, &new) {
