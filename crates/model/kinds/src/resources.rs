@@ -46,7 +46,18 @@ pub(crate) fn canonicalise_list(holder: &mut Value, name: &str) {
     }
 }
 
+/// Whether an amount is written as [`Quantity`] would write it, told from the text alone: short numbers with a usual unit are.
+fn is_plainly_canonical(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    (1..=3).contains(&digits)
+        && (!text.starts_with('0') || text == "0")
+        && matches!(&text[digits..], "" | "m" | "k" | "M" | "G" | "T" | "Ki" | "Mi" | "Gi" | "Ti")
+}
+
 fn canonicalise_value(value: &mut Value, round: bool) {
+    if value.as_str().is_some_and(is_plainly_canonical) {
+        return;
+    }
     if let Some(quantity) = quantity(value) {
         let text = if round { quantity.rounded_up_to_milli() } else { quantity }.to_string();
         if value.as_str() != Some(&text) {
@@ -160,7 +171,7 @@ pub(crate) fn name(name: &str, at: &At<'_>, errors: &mut Errors) -> bool {
 
 /// Checks the name of a resource that containers use.
 pub(crate) fn container_resource_name(value: &str, at: &At<'_>, errors: &mut Errors) {
-    if is_standard_container(value) && names::qualified_name(value).is_empty() {
+    if matches!(value, "cpu" | "memory") || is_standard_container(value) && names::qualified_name(value).is_empty() {
         return;
     }
     name(value, at, errors);
@@ -181,8 +192,7 @@ pub(crate) fn quota_resource_name(value: &str, at: &At<'_>, errors: &mut Errors)
 
 /// Checks that `value` is a quantity and not negative.
 pub(crate) fn nonnegative(value: &Value, at: &At<'_>, errors: &mut Errors) -> Option<Quantity> {
-    let text = value.as_str().map(str::to_owned);
-    let parsed = match &text {
+    let parsed = match value.as_str() {
         Some(text) => Quantity::parse(text).map_err(|error| error.to_string()),
         None => quantity(value).ok_or_else(|| "must be a quantity".to_owned()),
     };
@@ -217,6 +227,7 @@ pub(crate) fn requirements(resources: &Value, claim_names: &[&str], at: &At<'_>,
     let requests_at = at.field("requests");
     let mut huge_pages = false;
     let mut compute = false;
+    let before = errors.len();
     for (name, value) in limits {
         let at = limits_at.key(name);
         one_requirement(name, value, &at, errors);
@@ -224,6 +235,10 @@ pub(crate) fn requirements(resources: &Value, claim_names: &[&str], at: &At<'_>,
         compute |= matches!(name.as_str(), "cpu" | "memory");
     }
     for (name, value) in requests {
+        if limits.get(name) == Some(value) && errors.len() == before {
+            // Checked as a limit already; and what limits and requests must be to each other, they are.
+            continue;
+        }
         let at = requests_at.key(name);
         let request = one_requirement(name, value, &at, errors);
         match (request, limits.get(name).map(quantity)) {
@@ -284,5 +299,24 @@ fn claims(resources: &Value, claim_names: &[&str], at: &At<'_>, errors: &mut Err
             };
             errors.not_found_because(&at, name, detail);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_canonical_is() {
+        for unit in ["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"] {
+            for number in 0..1100 {
+                let text = format!("{number}{unit}");
+                if is_plainly_canonical(&text) {
+                    assert_eq!(Quantity::parse(&text).unwrap().rounded_up_to_milli().to_string(), text);
+                }
+            }
+        }
+        assert!(is_plainly_canonical("500m") && is_plainly_canonical("128Mi"));
+        assert!(!is_plainly_canonical("0.5") && !is_plainly_canonical("1000m") && !is_plainly_canonical("01"));
     }
 }

@@ -1,6 +1,5 @@
 //! A pod's quality of service class, from its resources.
 
-use minato_quantity::Quantity;
 use serde_json::{Map, Value};
 
 use crate::read::Read;
@@ -31,16 +30,26 @@ fn any(resources: &Value, list: &str) -> bool {
     resources.map(list).is_some_and(|list| COMPUTE.iter().any(|name| amount(list, name).is_some()))
 }
 
-fn amount(list: &Map<String, Value>, name: &str) -> Option<Quantity> {
-    list.get(name).and_then(quantity).filter(|quantity| quantity.signum() > 0)
+/// The amount as it is written, unless it is nothing.
+fn amount<'a>(list: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    list.get(name).filter(|value| match value {
+        // Amounts are canonical by now.
+        Value::String(text) => text != "0" && quantity_is_positive(text),
+        value => quantity(value).is_some_and(|quantity| quantity.signum() > 0),
+    })
+}
+
+fn quantity_is_positive(text: &str) -> bool {
+    let plain = text.bytes().next().is_some_and(|byte| byte.is_ascii_digit() && byte != b'0');
+    plain || minato_quantity::Quantity::parse(text).is_ok_and(|quantity| quantity.signum() > 0)
 }
 
 fn guaranteed(resources: &Value) -> bool {
     let Some(limits) = resources.map("limits") else { return false };
     COMPUTE.iter().all(|name| {
-        let limit = amount(limits, name);
+        let Some(limit) = amount(limits, name) else { return false };
         // An unset request is filled from the limit.
-        let request = resources.map("requests").and_then(|requests| amount(requests, name)).or(limit);
-        limit.is_some() && limit == request
+        let request = resources.map("requests").and_then(|requests| amount(requests, name)).unwrap_or(limit);
+        limit == request || quantity(limit) == quantity(request)
     })
 }

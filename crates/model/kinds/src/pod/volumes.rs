@@ -55,17 +55,13 @@ fn position(source: &str) -> Option<usize> {
     SOURCES.iter().position(|name| *name == source)
 }
 
-/// The sources a volume has, in the API's order.
-fn sources(volume: &Value) -> Vec<(&str, &Value)> {
-    let mut sources: Vec<(&str, &Value)> = volume
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(name, source)| !source.is_null() && position(name).is_some())
-        .map(|(name, source)| (name.as_str(), source))
-        .collect();
-    sources.sort_by_key(|(name, _)| position(name));
-    sources
+/// The sources a volume has, in no order.
+fn sources(volume: &Value) -> impl Iterator<Item = (usize, &'static str, &Value)> {
+    let fields = volume.as_object().into_iter().flatten();
+    fields.filter(|(name, source)| name.as_str() != "name" && !source.is_null()).filter_map(|(name, source)| {
+        let position = position(name)?;
+        Some((position, *SOURCES.get(position)?, source))
+    })
 }
 
 /// The file mode of projected files.
@@ -167,12 +163,10 @@ fn created_claim(claim: &Value, volumes: &[Value], context: &Context<'_>, at: &A
 }
 
 fn source(volume: &Value, volume_name: &str, context: &Context<'_>, at: &At<'_>, errors: &mut Errors) {
-    let sources = sources(volume);
-    let Some(((name, source), more)) = sources.split_first() else {
+    let Some((first, name, source)) = sources(volume).min_by_key(|(position, ..)| *position) else {
         errors.required(at, "must specify a volume type");
         return;
     };
-    let name = *name;
     let here = at.field(name);
     match name {
         "emptyDir" => {
@@ -193,9 +187,11 @@ fn source(volume: &Value, volume_name: &str, context: &Context<'_>, at: &At<'_>,
         "ephemeral" => ephemeral(source, volume_name, context, at, errors),
         _ => remote::validate(name, source, volume_name, at, errors),
     }
-    for (name, _) in more {
+    let mut more: Vec<(usize, &str, &Value)> = sources(volume).filter(|(position, ..)| *position != first).collect();
+    more.sort_by_key(|(position, ..)| *position);
+    for (_, name, _) in more {
         // Three paths are spelt this way in the reference.
-        let name = match *name {
+        let name = match name {
             "downwardAPI" => "downwarAPI",
             "cephfs" => "cephFS",
             name => name,

@@ -152,8 +152,9 @@ fn volumes(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
     let mut tokens: Vec<&str> = Vec::new();
     for (index, volume) in volumes.iter().enumerate() {
         let at = at.index(index);
-        for (name, shown, text) in OLD_VOLUMES {
-            if volume.has(name) {
+        for (name, source) in volume.as_object().into_iter().flatten() {
+            let old = OLD_VOLUMES.iter().find(|(old, ..)| old == name && !source.is_null());
+            if let Some((_, shown, text)) = old {
                 warnings.push(&at.field(shown), text);
             }
         }
