@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use jiff::{Span, Zoned, tz::TimeZone};
+use jiff::{SignedDuration, Span, Timestamp, Zoned, tz::TimeZone};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, PublicKeyData as _,
+    SanType,
 };
 
+use crate::der;
 use crate::files::{PkiError, read_or_create};
+use crate::request::{Content, Terms, subject_name};
 
 /// Years that the authority's own certificate is valid.
 const AUTHORITY_YEARS: i16 = 10;
@@ -20,6 +23,14 @@ const LEAF_DAYS: i32 = 365;
 pub struct Authority {
     certificate_pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// The issuer's key again: it does not lend its own.
+    key: KeyPair,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
 }
 
 /// A certificate with its private key, both PEM.
@@ -41,6 +52,12 @@ pub enum IssueError {
         name: String,
         /// What is wrong with it.
         source: rcgen::Error,
+    },
+    /// The authority's own certificate or kind of key is not one that certificates can be made with.
+    #[error("the authority cannot sign the certificate of {subject:?}")]
+    Authority {
+        /// The common name.
+        subject: String,
     },
     /// Making the key or the signature failed.
     #[error("failed to sign the certificate of {subject:?}")]
@@ -71,12 +88,13 @@ impl Authority {
             reason: e.to_string(),
         };
         let key_pem = read_or_create(&key_path, || Ok(KeyPair::generate().map_err(generate)?.serialize_pem()))?;
-        let key = KeyPair::from_pem(&key_pem).map_err(|e| malformed(&key_path, "a private key in PEM", e))?;
+        let read_key = || KeyPair::from_pem(&key_pem).map_err(|e| malformed(&key_path, "a private key in PEM", e));
+        let key = read_key()?;
         // A certificate made again from the same key and name still vouches for everything that was issued before.
         let certificate_pem = read_or_create(&certificate_path, || self_signed(name, &key).map_err(generate))?;
         let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key)
             .map_err(|e| malformed(&certificate_path, "a certificate in PEM", e))?;
-        Ok(Self { certificate_pem, issuer })
+        Ok(Self { certificate_pem, issuer, key: read_key()? })
     }
 
     /// The authority's certificate, PEM: what clients must trust.
@@ -94,22 +112,55 @@ impl Authority {
             .map_err(|source| IssueError::Name { name: names.join(","), source })?;
         params.subject_alt_names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.issue(subject, None, params)
+        self.issue(subject, params)
     }
 
-    /// A certificate by which a client proves that it is `user`, a member of `group` (X.509 CN and O).
+    /// A certificate by which a client proves that it is `user`, a member of `groups` (X.509 CN and O).
     ///
     /// # Errors
     /// [`IssueError`].
-    pub fn issue_client(&self, user: &str, group: Option<&str>) -> Result<Issued, IssueError> {
-        let mut params = CertificateParams::default();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(user, group, params)
+    pub fn issue_client<'a>(
+        &self,
+        user: &str,
+        groups: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Issued, IssueError> {
+        let failed = |source| IssueError::Sign { subject: user.to_owned(), source };
+        let key = KeyPair::generate().map_err(failed)?;
+        let subject = subject_name(user, groups);
+        let public_key = key.subject_public_key_info();
+        let content = Content { subject: &subject, public_key: &public_key, alternative_names: None };
+        let usages = ["digital signature", "key encipherment", "client auth"].map(str::to_owned);
+        let now = Timestamp::now();
+        let days = |days: i64| SignedDuration::from_hours(24 * days);
+        // From yesterday, so that clocks may differ.
+        let terms = Terms { usages: &usages, not_before: now - days(1), not_after: now + days(i64::from(LEAF_DAYS)) };
+        Ok(Issued { certificate_pem: self.certify(user, &content, &terms)?, key_pem: key.serialize_pem() })
     }
 
-    fn issue(&self, subject: &str, group: Option<&str>, mut params: CertificateParams) -> Result<Issued, IssueError> {
+    pub(crate) fn key(&self) -> &KeyPair {
+        &self.key
+    }
+
+    /// The `AlgorithmIdentifier` of the authority's signatures (RFC 5758, RFC 4055, RFC 8410).
+    pub(crate) fn signature_algorithm(&self) -> Option<Vec<u8>> {
+        let algorithm = self.key.algorithm();
+        let known = [
+            (&PKCS_ECDSA_P256_SHA256, "1.2.840.10045.4.3.2", false),
+            (&PKCS_ECDSA_P384_SHA384, "1.2.840.10045.4.3.3", false),
+            (&PKCS_ED25519, "1.3.101.112", false),
+            (&PKCS_RSA_SHA256, "1.2.840.113549.1.1.11", true),
+        ];
+        let (_, oid, null) = known.into_iter().find(|(known, ..)| **known == *algorithm)?;
+        let mut parts = vec![der::oid(oid)];
+        if null {
+            parts.push(vec![0x05, 0x00]);
+        }
+        Some(der::constructed(der::tag::SEQUENCE, &parts))
+    }
+
+    fn issue(&self, subject: &str, mut params: CertificateParams) -> Result<Issued, IssueError> {
         let failed = |source| IssueError::Sign { subject: subject.to_owned(), source };
-        params.distinguished_name = distinguished_name(subject, group);
+        params.distinguished_name = distinguished_name(subject);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.is_ca = IsCa::ExplicitNoCa;
         valid_for(&mut params, Span::new().days(LEAF_DAYS));
@@ -121,18 +172,15 @@ impl Authority {
 
 fn self_signed(name: &str, key: &KeyPair) -> Result<String, rcgen::Error> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = distinguished_name(name, None);
+    params.distinguished_name = distinguished_name(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     valid_for(&mut params, Span::new().years(AUTHORITY_YEARS));
     Ok(params.self_signed(key)?.pem())
 }
 
-fn distinguished_name(common_name: &str, organization: Option<&str>) -> DistinguishedName {
+fn distinguished_name(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
-    if let Some(organization) = organization {
-        name.push(DnType::OrganizationName, organization);
-    }
     name.push(DnType::CommonName, common_name);
     name
 }

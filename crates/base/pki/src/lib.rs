@@ -5,13 +5,20 @@
 //! millisecond, so nothing else has to be kept, rotated or repaired.
 
 mod authority;
+mod der;
 mod files;
 mod identity;
+mod public_key;
+mod request;
 mod tls;
 mod token;
 
 pub use authority::{Authority, IssueError, Issued};
 pub use files::{PkiError, read_or_create};
-pub use identity::{CertificateIdentity, IdentityError, identity_of};
-pub use tls::{TlsError, client_config, server_config, unverified_client_config, unverified_client_config_as};
-pub use token::{SigningKey, TokenError};
+pub use identity::{CertificateIdentity, IdentityError, certificate_ends, identity_of};
+pub use public_key::{KeySet, ParseKeyError, PublicKey};
+pub use request::{CertificateRequest, RequestError, Terms};
+pub use tls::{
+    ClientAuthority, TlsError, client_config, server_config, unverified_client_config, unverified_client_config_as,
+};
+pub use token::{SigningKey, Token, TokenError, detached_signature};

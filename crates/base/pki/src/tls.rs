@@ -8,6 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::authority::Issued;
@@ -164,6 +165,28 @@ fn roots(authority_pem: &str) -> Result<RootCertStore, TlsError> {
         roots.add(certificate).map_err(|source| TlsError::Rustls { what: "the authority's certificate", source })?;
     }
     Ok(roots)
+}
+
+/// Authorities of client certificates that are checked outside a handshake: when it takes several kinds of clients.
+#[derive(Clone, Debug)]
+pub struct ClientAuthority(Arc<dyn ClientCertVerifier>);
+
+impl ClientAuthority {
+    /// The authorities of a PEM bundle.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new(pem: &str) -> Result<Self, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Ok(Self(WebPkiClientVerifier::builder_with_provider(Arc::new(roots(pem)?), provider).build()?))
+    }
+
+    /// Whether one of them vouches for the first certificate of `chain`, now.
+    #[must_use]
+    pub fn vouches_for(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some((leaf, others)) = chain.split_first() else { return false };
+        self.0.verify_client_cert(leaf, others, UnixTime::now()).is_ok()
+    }
 }
 
 type Parsed = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

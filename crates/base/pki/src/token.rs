@@ -5,17 +5,26 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::files::{PkiError, read_or_create};
+use crate::public_key::{KeySet, PublicKey};
 
-/// Signs and verifies the cluster's own tokens.
+/// Signs the cluster's own tokens, and verifies those of this key and of earlier ones.
 pub struct SigningKey {
     key: EcdsaKeyPair,
     key_id: String,
+    /// This key and the others whose tokens are still good.
+    accepted: KeySet,
     random: SystemRandom,
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKey").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
 }
 
 /// Why a token is not accepted.
@@ -65,8 +74,16 @@ impl SigningKey {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random)
             .map_err(|e| malformed(e.to_string()))?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, key.public_key().as_ref());
-        Ok(Self { key_id: URL_SAFE_NO_PAD.encode(digest), key, random })
+        let public = PublicKey::P256(key.public_key().as_ref().to_vec());
+        let key_id = public.key_id();
+        let mut accepted = KeySet::default();
+        accepted.add(public);
+        Ok(Self { key_id, key, accepted, random })
+    }
+
+    /// Accepts tokens of `key` too: one that signed before this one, or will sign after it.
+    pub fn accept(&mut self, key: PublicKey) {
+        self.accepted.add(key);
     }
 
     /// A compact JWS of `claims`.
@@ -88,29 +105,63 @@ impl SigningKey {
     /// # Errors
     /// [`TokenError`].
     pub fn verify<C: DeserializeOwned>(&self, token: &str) -> Result<C, TokenError> {
+        let token = Token::parse(token)?;
+        if !self.accepted.candidates(&token.key_id).any(|key| token.is_signed_by(key)) {
+            let known = self.accepted.has(&token.key_id);
+            return Err(if known { TokenError::Signature } else { TokenError::ForeignKey });
+        }
+        serde_json::from_value(token.claims).map_err(|_| TokenError::Malformed)
+    }
+
+    /// The public keys as a JSON Web Key Set (RFC 7517), for the issuer's discovery document.
+    #[must_use]
+    pub fn key_set(&self) -> serde_json::Value {
+        self.accepted.to_jwks()
+    }
+}
+
+/// A token in its parts; nothing of it is verified yet.
+#[derive(Clone, Debug)]
+pub struct Token<'a> {
+    /// The algorithm that it names.
+    pub algorithm: String,
+    /// The key that it names; may be empty.
+    pub key_id: String,
+    /// The claims.
+    pub claims: serde_json::Value,
+    content: &'a str,
+    signature: Vec<u8>,
+}
+
+impl<'a> Token<'a> {
+    /// Takes a compact JWS (RFC 7515) apart.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`].
+    pub fn parse(token: &'a str) -> Result<Self, TokenError> {
         let (content, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (head, body) = content.split_once('.').ok_or(TokenError::Malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed);
         let header: Header = serde_json::from_slice(&decode(head)?).map_err(|_| TokenError::Malformed)?;
-        if header.alg != "ES256" || header.kid != self.key_id {
-            return Err(TokenError::ForeignKey);
-        }
-        let public = ring::signature::UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key().as_ref());
-        public.verify(content.as_bytes(), &decode(signature)?).map_err(|_| TokenError::Signature)?;
-        serde_json::from_slice(&decode(body)?).map_err(|_| TokenError::Malformed)
+        let claims = serde_json::from_slice(&decode(body)?).map_err(|_| TokenError::Malformed)?;
+        Ok(Self { algorithm: header.alg, key_id: header.kid, claims, content, signature: decode(signature)? })
     }
 
-    /// The public half as a JSON Web Key Set (RFC 7517), for the issuer's discovery document.
+    /// Whether `key` signed it by the algorithm that it names.
     #[must_use]
-    pub fn key_set(&self) -> serde_json::Value {
-        // An uncompressed P-256 point: 0x04, x (32 bytes), y (32 bytes).
-        let point = self.key.public_key().as_ref();
-        let (x, y) = point.get(1..).unwrap_or_default().split_at(32.min(point.len().saturating_sub(1)));
-        serde_json::json!({"keys": [{
-            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.key_id,
-            "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
-        }]})
+    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
+        key.verifies(&self.algorithm, self.content.as_bytes(), &self.signature)
     }
+}
+
+/// A JWS (HS256) of `content` without the content itself, as bootstrap tokens sign `cluster-info`.
+#[must_use]
+pub fn detached_signature(key_id: &str, secret: &str, content: &str) -> String {
+    let header = URL_SAFE_NO_PAD.encode(serde_json::json!({"alg": "HS256", "kid": key_id}).to_string());
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(content));
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
+    let signature = ring::hmac::sign(&key, signed.as_bytes());
+    format!("{header}..{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
 #[cfg(test)]
@@ -129,6 +180,15 @@ mod tests {
         assert!(again.verify::<serde_json::Value>(&token).is_ok());
         let other = SigningKey::load_or_create(&directory.path().join("other.key")).unwrap();
         assert_eq!(other.verify::<serde_json::Value>(&token), Err(TokenError::ForeignKey));
+
+        // After a rotation the old key's tokens are accepted as long as it is listed.
+        let mut rotated = SigningKey::load_or_create(&directory.path().join("other.key")).unwrap();
+        let old = KeySet::from_jwks(&key.key_set()).unwrap();
+        for public in old.candidates("") {
+            rotated.accept(public.clone());
+        }
+        assert!(rotated.verify::<serde_json::Value>(&token).is_ok());
+        assert_eq!(rotated.key_set()["keys"].as_array().map(Vec::len), Some(2));
 
         let mut forged = token.clone();
         let body = URL_SAFE_NO_PAD.encode(r#"{"sub":"b"}"#);

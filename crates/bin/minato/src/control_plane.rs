@@ -23,7 +23,8 @@ const MASTERS: &str = "system:masters";
 /// A control plane whose port is bound and whose state is loaded.
 pub(crate) struct ControlPlane {
     pub(crate) api: ApiServer,
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
+    signer: Arc<SigningKey>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) address: SocketAddr,
     pub(crate) node_ip: Ipv4Addr,
@@ -47,8 +48,14 @@ impl ControlPlane {
             .await
             .with_context(|| format!("cannot listen on {} (--listen)", settings.listen))?;
         let address = listener.local_addr()?;
-        let authority = Authority::load_or_create(&layout.pki(), "minato-ca")?;
-        let signer = Arc::new(SigningKey::load_or_create(&layout.pki().join("sa.key"))?);
+        let authority = Arc::new(Authority::load_or_create(&layout.pki(), "minato-ca")?);
+        let mut signer = SigningKey::load_or_create(&layout.pki().join("sa.key"))?;
+        settings.authentication.add_keys(&mut signer)?;
+        let signer = Arc::new(signer);
+        let authentication = settings.authentication.load(authority.certificate_pem())?;
+        let proxies = authentication.request_headers.as_ref().map(|headers| headers.client_ca_pem.as_str());
+        let clients = format!("{}\n{}", authentication.client_ca_pem, proxies.unwrap_or_default());
+        let defaults = minato_apiserver::Config::default();
         let mut options = Options::new(minato_apiserver::attributes_of);
         options.seal = Some(Seal { key_file: layout.sealing_key(), resources: vec!["core/secrets".to_owned()] });
         let directory = layout.store();
@@ -63,12 +70,14 @@ impl ControlPlane {
             port: address.port(),
             audit: settings.audit.clone(),
             front_proxy: Some(front_proxy(layout, &authority)?),
-            ..minato_apiserver::Config::default()
+            issuer: settings.authentication.service_account_issuer.clone().unwrap_or(defaults.issuer),
+            authentication,
         };
-        let api = ApiServer::build(&config, Arc::clone(&backend), signer, Arc::new(kubelet_tls), scope.clone())?;
+        let api =
+            ApiServer::build(&config, Arc::clone(&backend), Arc::clone(&signer), Arc::new(kubelet_tls), scope.clone())?;
         let identity = serving_identity(&authority, &settings.node_name, &api, address.ip(), node_ip)?;
-        let tls = Arc::new(minato_pki::server_config(&identity, authority.certificate_pem())?);
-        Ok((Self { api, authority, backend, address, node_ip }, Door { listener, tls }))
+        let tls = Arc::new(minato_pki::server_config(&identity, &clients)?);
+        Ok((Self { api, authority, signer, backend, address, node_ip }, Door { listener, tls }))
     }
 
     /// Makes what every cluster has, and starts to serve and to control.
@@ -88,6 +97,8 @@ impl ControlPlane {
 
         let config = minato_controllers::Config {
             cluster_ca_pem: self.authority.certificate_pem().to_owned(),
+            authority: Some(Arc::clone(&self.authority)),
+            token_signer: Some(Arc::clone(&self.signer)),
             cluster_cidr: settings.cluster_cidr.clone(),
             ..minato_controllers::Config::default()
         };

@@ -1,6 +1,7 @@
 //! The program: reads the command line, composes the parts, and says clearly what is wrong.
 
 mod address;
+mod authentication;
 mod cli;
 mod control_plane;
 mod down;

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use minato_apiserver::{AuditOptions, FileOptions};
+use minato_apiserver::{AuditOptions, FileOptions, RequestHeaders};
 use serde::Deserialize;
+
+use crate::authentication::AuthenticationOptions;
 
 /// The data directory unless another is given.
 pub(crate) const DATA_DIR: &str = "/var/lib/minato";
@@ -74,6 +76,39 @@ pub(crate) struct ServerOptions {
     /// Send audit events to the server of this kubeconfig, in batches
     #[arg(long, value_name = "FILE")]
     audit_webhook_config_file: Option<PathBuf>,
+    /// Answer requests without credentials as system:anonymous [default: true]
+    #[arg(long, value_name = "BOOL")]
+    anonymous_auth: Option<bool>,
+    /// Know clients by certificates of these authorities too (PEM), besides the cluster's own
+    #[arg(long, value_name = "FILE")]
+    client_ca_file: Option<PathBuf>,
+    /// Know clients by the tokens of this file: lines of token,user,uid,"group1,group2"
+    #[arg(long, value_name = "FILE")]
+    token_auth_file: Option<PathBuf>,
+    /// Believe the headers of proxies with certificates of these authorities (PEM)
+    #[arg(long, value_name = "FILE")]
+    requestheader_client_ca_file: Option<PathBuf>,
+    /// Common names that such proxies must have [default: any]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    requestheader_allowed_names: Vec<String>,
+    /// Headers with the user's name [default: X-Remote-User]
+    #[arg(long, value_name = "HEADERS", value_delimiter = ',')]
+    requestheader_username_headers: Vec<String>,
+    /// Headers with the user's id [default: X-Remote-Uid]
+    #[arg(long, value_name = "HEADERS", value_delimiter = ',')]
+    requestheader_uid_headers: Vec<String>,
+    /// Headers with the user's groups [default: X-Remote-Group]
+    #[arg(long, value_name = "HEADERS", value_delimiter = ',')]
+    requestheader_group_headers: Vec<String>,
+    /// How headers with other facts about the user begin [default: X-Remote-Extra-]
+    #[arg(long, value_name = "PREFIXES", value_delimiter = ',')]
+    requestheader_extra_headers_prefix: Vec<String>,
+    /// Accept service-account tokens of these keys too (public keys or certificates, PEM): those before a rotation
+    #[arg(long, value_name = "FILE")]
+    service_account_key_file: Vec<PathBuf>,
+    /// Issuer of service-account tokens [default: https://kubernetes.default.svc.cluster.local]
+    #[arg(long, value_name = "URL")]
+    service_account_issuer: Option<String>,
     /// How much to log: error, warn, info, debug, trace, or a filter such as info,minato_kubelet=debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "MINATO_LOG")]
     log_level: Option<String>,
@@ -93,6 +128,7 @@ pub(crate) struct Settings {
     pub(crate) node_ip: Option<Ipv4Addr>,
     pub(crate) shutdown_delay: Duration,
     pub(crate) audit: AuditOptions,
+    pub(crate) authentication: AuthenticationOptions,
     pub(crate) log_level: String,
 }
 
@@ -162,6 +198,36 @@ impl ServerOptions {
             }),
             webhook_config_file: audit_webhook_config_file,
         };
+        let or = |own: &Vec<String>, file: &Vec<String>, default: &[&str]| match (own.is_empty(), file.is_empty()) {
+            (false, _) => own.clone(),
+            (true, false) => file.clone(),
+            (true, true) => default.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let headers = RequestHeaders {
+            client_ca_pem: String::new(),
+            allowed_names: or(&self.requestheader_allowed_names, &file.requestheader_allowed_names, &[]),
+            username: or(
+                &self.requestheader_username_headers,
+                &file.requestheader_username_headers,
+                &["X-Remote-User"],
+            ),
+            uid: or(&self.requestheader_uid_headers, &file.requestheader_uid_headers, &["X-Remote-Uid"]),
+            group: or(&self.requestheader_group_headers, &file.requestheader_group_headers, &["X-Remote-Group"]),
+            extra_prefix: or(
+                &self.requestheader_extra_headers_prefix,
+                &file.requestheader_extra_headers_prefix,
+                &["X-Remote-Extra-"],
+            ),
+        };
+        let proxies = self.requestheader_client_ca_file.or(file.requestheader_client_ca_file);
+        let authentication = AuthenticationOptions {
+            anonymous: self.anonymous_auth.or(file.anonymous_auth).unwrap_or(true),
+            token_file: self.token_auth_file.or(file.token_auth_file),
+            client_ca_file: self.client_ca_file.or(file.client_ca_file),
+            request_headers: proxies.map(|path| (path, headers)),
+            service_account_key_files: [self.service_account_key_file, file.service_account_key_file].concat(),
+            service_account_issuer: self.service_account_issuer.or(file.service_account_issuer),
+        };
         let data_dir = self.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR));
         let data_dir = std::path::absolute(&data_dir).with_context(|| format!("data-dir {}", data_dir.display()))?;
         if !problems.is_empty() {
@@ -179,6 +245,7 @@ impl ServerOptions {
             node_ip: self.node_ip.or(file.node_ip),
             shutdown_delay,
             audit,
+            authentication,
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| LOG_LEVEL.to_owned()),
         })
     }

@@ -1,106 +1,151 @@
 //! Authentication: who sends a request.
+//!
+//! Each way of proving a name is asked in upstream's order, and the first that knows the credentials decides: a trusted
+//! proxy's headers, a client certificate, then a bearer token: of the static file, of a service account, of the bootstrap
+//! Secrets, of an OpenID Connect issuer, of the webhook. A token that nobody knows is refused; a request without
+//! credentials is anonymous.
+
+mod bootstrap_token;
+mod config;
+mod impersonate;
+mod legacy_token;
+mod request_header;
+mod token_file;
 
 use http::{HeaderMap, Request, header};
 use minato_http::Peer;
-use minato_pki::identity_of;
+use minato_pki::{ClientAuthority, identity_of};
 
-use crate::authorize::{Action, ResourceAction, refusal};
 use crate::core::Core;
 use crate::identity::{User, UserInfo};
-use crate::status::{ApiError, Subject};
+use crate::status::ApiError;
+
+pub use config::{Anonymous, Authentication, AuthenticationError, RequestHeaders};
+pub use token_file::{StaticTokens, TokenFileError};
+
+/// What a request shows of who sends it.
+#[derive(Clone, Copy)]
+pub(crate) struct Credentials<'a> {
+    /// Put there by the in-process transport.
+    user: Option<&'a User>,
+    peer: Option<&'a Peer>,
+    headers: &'a HeaderMap,
+    path: &'a str,
+}
+
+impl<'a> Credentials<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+        let extensions = request.extensions();
+        Self { user: extensions.get(), peer: extensions.get(), headers: request.headers(), path: request.uri().path() }
+    }
+
+    /// The bearer token; other schemes are nobody's business (as upstream, they make nobody of the sender).
+    fn bearer(&self) -> Option<&'a str> {
+        let value = self.headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+        let mut parts = value.splitn(3, ' ');
+        let scheme = parts.next()?;
+        let token = parts.next().filter(|token| !token.is_empty())?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token)
+    }
+}
+
+/// Everything that can tell who somebody is, besides what is in memory.
+pub(crate) struct Authenticators {
+    anonymous: Anonymous,
+    tokens: StaticTokens,
+    proxy: Option<Proxy>,
+}
+
+/// A proxy that says who its users are.
+struct Proxy {
+    headers: RequestHeaders,
+    authority: ClientAuthority,
+    /// Of the clients themselves: a proxy's certificate is no client's.
+    clients: ClientAuthority,
+}
+
+impl Authenticators {
+    pub(crate) fn new(config: &Authentication) -> Result<Self, AuthenticationError> {
+        let proxy = match &config.request_headers {
+            Some(headers) => Some(Proxy {
+                headers: headers.clone(),
+                authority: ClientAuthority::new(&headers.client_ca_pem)?,
+                clients: ClientAuthority::new(&config.client_ca_pem)?,
+            }),
+            None => None,
+        };
+        Ok(Self { anonymous: config.anonymous.clone(), tokens: config.tokens.clone(), proxy })
+    }
+}
 
 impl Core {
-    /// The user behind a request: put there by the in-process transport, proven by a client certificate or a bearer
-    /// token, or nobody.
-    pub(crate) fn authenticate<B>(&self, request: &Request<B>) -> Result<User, ApiError> {
-        let user = self.credentials(request)?;
-        match impersonated(request.headers())? {
+    /// The user behind a request.
+    pub(crate) async fn authenticate(&self, credentials: Credentials<'_>) -> Result<User, ApiError> {
+        let user = self.known(credentials).await?;
+        match impersonate::impersonated(credentials.headers)? {
             None => Ok(user),
             Some(other) => self.impersonate(&user, other),
         }
     }
 
-    fn credentials<B>(&self, request: &Request<B>) -> Result<User, ApiError> {
-        if let Some(user) = request.extensions().get::<User>() {
+    async fn known(&self, credentials: Credentials<'_>) -> Result<User, ApiError> {
+        if let Some(user) = credentials.user {
             return Ok(user.clone());
         }
-        if let Some(certificate) = request.extensions().get::<Peer>().and_then(|peer| peer.certificates.first()) {
-            let identity = identity_of(certificate).map_err(|_| ApiError::unauthorized())?;
-            let info = UserInfo { name: identity.user, groups: identity.groups, ..UserInfo::default() };
-            return Ok(User::authenticated(info));
+        let chain = credentials.peer.map(|peer| &*peer.certificates).unwrap_or_default();
+        if let Some(user) = self.by_certificate(chain, credentials.headers)? {
+            return Ok(user);
         }
-        let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(User::anonymous()) };
-        let token = value.to_str().ok().and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let user = token.and_then(|token| self.authenticate_token(token, &[]));
-        user.map(|(user, _)| user).ok_or_else(ApiError::unauthorized)
+        if let Some(token) = credentials.bearer() {
+            let known = self.by_token(token, &[]).await;
+            return known.map(|(user, _)| user).ok_or_else(ApiError::unauthorized);
+        }
+        if self.authenticators.anonymous.admits(credentials.path) {
+            return Ok(User::anonymous());
+        }
+        Err(ApiError::unauthorized())
     }
 
-    fn impersonate(&self, user: &User, other: UserInfo) -> Result<User, ApiError> {
-        let check = |group: &str, resource: &str, namespace: &str, name: &str, subresource: &str| {
-            let action = Action::Resource(ResourceAction {
-                verb: "impersonate",
-                group,
-                resource,
-                subresource,
-                namespace,
-                name,
-                ..ResourceAction::default()
-            });
-            let decision = self.authorizer.decide_now(user, &action);
-            if decision.is_allowed() {
-                return Ok(());
+    fn by_certificate(
+        &self,
+        chain: &[rustls::pki_types::CertificateDer<'static>],
+        headers: &HeaderMap,
+    ) -> Result<Option<User>, ApiError> {
+        let Some(certificate) = chain.first() else { return Ok(None) };
+        let identity = identity_of(certificate);
+        if let Some(proxy) = &self.authenticators.proxy {
+            if let Some(user) = proxy.headers.user(headers)
+                && proxy.authority.vouches_for(chain)
+                && identity.as_ref().is_ok_and(|identity| proxy.headers.allows(&identity.user))
+            {
+                return Ok(Some(user));
             }
-            let why = refusal(user, &action, decision.reason());
-            Err(ApiError::forbidden(&Subject { group, resource, name }, &why))
-        };
-        match other.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
-            Some((namespace, name)) => check("", "serviceaccounts", namespace, name, "")?,
-            None => check("", "users", "", &other.name, "")?,
-        }
-        for group in &other.groups {
-            check("", "groups", "", group, "")?;
-        }
-        if !other.uid.is_empty() {
-            check("authentication.k8s.io", "uids", "", &other.uid, "")?;
-        }
-        for (key, values) in &other.extra {
-            for value in values {
-                check("authentication.k8s.io", "userextras", "", value, key)?;
+            if !proxy.clients.vouches_for(chain) {
+                return Ok(None);
             }
         }
-        let mut other = other;
-        other.impersonator = Some(user.clone());
-        if other.groups.is_empty()
-            && let Some((namespace, _)) =
-                other.name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'))
-        {
-            other.groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
-        }
-        Ok(if other.name == "system:anonymous" { User::anonymous() } else { User::authenticated(other) })
+        let identity = identity.map_err(|_| ApiError::unauthorized())?;
+        let info = UserInfo { name: identity.user, groups: identity.groups, ..UserInfo::default() };
+        Ok(Some(User::authenticated(info)))
     }
-}
 
-/// The user that the `Impersonate-*` headers name.
-fn impersonated(headers: &HeaderMap) -> Result<Option<UserInfo>, ApiError> {
-    let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let name = headers.get("impersonate-user").map(text).unwrap_or_default();
-    let mut info = UserInfo { name, ..UserInfo::default() };
-    info.uid = headers.get("impersonate-uid").map(text).unwrap_or_default();
-    info.groups = headers.get_all("impersonate-group").iter().map(text).collect();
-    for (key, value) in headers {
-        if let Some(key) = key.as_str().strip_prefix("impersonate-extra-") {
-            let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned();
-            info.extra.entry(key).or_default().push(text(value));
+    /// The user that `token` speaks for, with those of `audiences` that it is for; empty: the API server's own.
+    pub(crate) async fn by_token(&self, token: &str, audiences: &[String]) -> Option<(User, Vec<String>)> {
+        // What knows of no audiences is for the API server alone.
+        let for_server = audiences.is_empty() || audiences.contains(&self.issuer);
+        let own = || if audiences.is_empty() { Vec::new() } else { vec![self.issuer.clone()] };
+        if for_server && let Some(user) = self.authenticators.tokens.user(token) {
+            return Some((user, own()));
         }
+        if let Some(known) = self.authenticate_token(token, audiences) {
+            return Some(known);
+        }
+        if for_server && let Some(user) = self.by_legacy_token(token).await {
+            return Some((user, own()));
+        }
+        if for_server && let Some(user) = bootstrap_token::user(self.memory(), token) {
+            return Some((user, own()));
+        }
+        None
     }
-    if !info.name.is_empty() {
-        return Ok(Some(info));
-    }
-    if info.groups.is_empty() && info.extra.is_empty() && info.uid.is_empty() {
-        return Ok(None);
-    }
-    Err(ApiError::bad_request("requested impersonation without impersonating a user"))
 }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::aggregate::FrontProxy;
 use crate::audit::{AuditError, AuditOptions};
+use crate::authenticate::{Authentication, AuthenticationError};
 
 /// Configuration of an API server.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Config {
     pub audit: AuditOptions,
     /// What aggregated API servers know this one by; without it they are reached without credentials.
     pub front_proxy: Option<FrontProxy>,
+    /// How users prove who they are.
+    pub authentication: Authentication,
 }
 
 impl Default for Config {
@@ -35,6 +38,7 @@ impl Default for Config {
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             audit: AuditOptions::default(),
             front_proxy: None,
+            authentication: Authentication::default(),
         }
     }
 }
@@ -45,6 +49,9 @@ pub enum ConfigError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Ways to prove who one is.
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
     /// Not an IPv4 network.
     #[error("service-cidr: {given:?} is not an IPv4 network such as 10.43.0.0/16")]
     Cidr {

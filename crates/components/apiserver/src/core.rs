@@ -11,6 +11,7 @@ use minato_store::Backend;
 
 use crate::aggregate::{Aggregator, FrontProxy};
 use crate::audit::Audit;
+use crate::authenticate::Authenticators;
 use crate::authorize::Authorizer;
 use crate::metrics::Metrics;
 use crate::openapi::Documents;
@@ -23,9 +24,12 @@ use crate::tunnel::Tunnel;
 pub(crate) struct Core {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) registry: Registry,
+    pub(crate) authenticators: Authenticators,
     pub(crate) authorizer: Authorizer,
     pub(crate) signer: Arc<SigningKey>,
     pub(crate) issuer: String,
+    /// Where the issuer's keys are, for others.
+    pub(crate) jwks_uri: String,
     pub(crate) tunnel: Tunnel,
     pub(crate) proxy: Proxy,
     pub(crate) aggregator: Aggregator,
@@ -49,9 +53,11 @@ impl Core {
         let services: Box<dyn Reserve> = Box::new(Services::new(parts.service_ranges, stored));
         Self {
             registry: Registry::new(minato_kinds::builtins()),
+            authenticators: parts.authenticators,
             authorizer: Authorizer::new(memory.clone()),
             signer: parts.signer,
             issuer: parts.issuer,
+            jwks_uri: parts.jwks_uri,
             tunnel: parts.tunnel,
             proxy: Proxy::new(),
             aggregator: Aggregator::new(parts.front_proxy),
@@ -116,8 +122,10 @@ impl Core {
 /// What a [`Core`] is made of.
 pub(crate) struct Parts {
     pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) authenticators: Authenticators,
     pub(crate) signer: Arc<SigningKey>,
     pub(crate) issuer: String,
+    pub(crate) jwks_uri: String,
     pub(crate) tunnel: Tunnel,
     pub(crate) service_ranges: ServiceRanges,
     pub(crate) metrics: Metrics,

@@ -29,6 +29,7 @@ mod encode;
 mod filter;
 mod health;
 mod identity;
+mod issuer;
 mod kubeconfig;
 mod list;
 mod metrics;
@@ -58,6 +59,7 @@ mod write;
 
 pub use aggregate::FrontProxy;
 pub use audit::{AuditError, AuditOptions, FileOptions, PolicyError};
+pub use authenticate::{Anonymous, Authentication, AuthenticationError, RequestHeaders, StaticTokens, TokenFileError};
 pub use body::ResponseBody;
 pub use config::{Config, ConfigError};
 pub use identity::{User, UserInfo};

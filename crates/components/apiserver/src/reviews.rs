@@ -68,7 +68,7 @@ async fn token(call: &Call, review: &Value) -> Result<Value, ApiError> {
         return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
     }
     let audiences = strings(&review["spec"]["audiences"]);
-    Ok(match call.core.authenticate_token(token, &audiences) {
+    Ok(match call.core.by_token(token, &audiences).await {
         Some((user, audiences)) => {
             json!({"authenticated": true, "user": user_value(&user), "audiences": audiences})
         }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::audit::Audit;
+use crate::authenticate::Authenticators;
 use crate::bootstrap::Advertised;
 use crate::config::{Config, ConfigError, service_addresses};
 use crate::core::{Core, Parts};
@@ -60,8 +61,10 @@ impl ApiServer {
         let audit = Audit::open(&config.audit, &metrics, backend.memory(), &scope)?;
         let core = Core::new(Parts {
             backend,
+            authenticators: Authenticators::new(&config.authentication).map_err(ConfigError::from)?,
             signer,
             issuer: config.issuer.clone(),
+            jwks_uri: format!("https://{}:{}{}", config.advertise_address, config.port, crate::issuer::KEYS_PATH),
             tunnel: Tunnel::new(kubelet_tls),
             service_ranges: ServiceRanges {
                 addresses,

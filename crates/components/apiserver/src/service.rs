@@ -14,6 +14,7 @@ use minato_kinds::Subresource;
 use tower::Service;
 
 use crate::admission::Remarks;
+use crate::authenticate::Credentials;
 use crate::authorize::{Action, ResourceAction, Selector, Selectors, refusal};
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::{Call, is_connect, warn};
@@ -23,7 +24,7 @@ use crate::passage::{Asked, Passage};
 use crate::registry::Resource;
 use crate::route::{Query, ResourceRoute, Route};
 use crate::status::{ApiError, Subject};
-use crate::{discovery, health, metrics, negotiate, openapi, passage, relay};
+use crate::{discovery, health, issuer, metrics, negotiate, openapi, passage, relay};
 
 /// The API server as a `tower::Service`; a clone is a pointer copy.
 #[derive(Clone)]
@@ -69,7 +70,7 @@ pub(crate) async fn respond(
     query: Query,
     passage: &mut Passage,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let user = match core.authenticate(&request) {
+    let user = match core.authenticate(Credentials::of(&request)).await {
         Ok(user) => user,
         Err(error) => {
             passage.audit(&route, &query, None, &request);
@@ -107,6 +108,9 @@ fn by_path(
         return metrics::answer(core);
     }
     if let Some(response) = health::answer(core, path, query) {
+        return Ok(response);
+    }
+    if let Some(response) = issuer::answer(core, path) {
         return Ok(response);
     }
     if let Some(response) = discovery::answer(&core.registry.served(), path, request.headers()) {

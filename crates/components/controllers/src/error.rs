@@ -58,6 +58,14 @@ pub enum Error {
         /// Which object.
         object: String,
     },
+    /// A token could not be signed.
+    #[error("failed to sign a token of service account {account}: {source}")]
+    Sign {
+        /// Whose token.
+        account: String,
+        /// What went wrong.
+        source: minato_pki::TokenError,
+    },
     /// A task of a batch ended without an answer.
     #[error("task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -4,6 +4,8 @@
 //!
 //! | controller | keeps |
 //! |---|---|
+//! | [`bootstrap_token`] | no expired bootstrap token; `cluster-info` signed by the others |
+//! | [`certificates`] | certificates for CertificateSigningRequests |
 //! | [`cluster_role`] | the rules of aggregated ClusterRoles |
 //! | [`deployment`] | ReplicaSets of a Deployment's revisions |
 //! | [`replica_set`] | pods of ReplicaSets and ReplicationControllers |
@@ -14,12 +16,15 @@
 //! | [`node_lifecycle`] | taints and conditions of nodes; no pod on a node that it may not stay on |
 //! | [`pod_gc`] | no pod of a node that is gone |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
+//! | [`token_secret`] | a token in every Secret that is for one |
 //! | [`root_ca`] | the ConfigMap `kube-root-ca.crt` in every namespace |
 //!
 //! All share one watch per kind and read their own writes ([`minato_client::Informer::observe`]), so a plan is never
 //! made from a state older than the controller's last action.
 
 mod batch;
+mod bootstrap_token;
+mod certificates;
 mod cluster_role;
 mod deployment;
 mod discovery;
@@ -33,7 +38,9 @@ mod pod_gc;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod token_secret;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -50,6 +57,12 @@ pub use error::Error;
 pub struct Config {
     /// PEM of the CA that signs the API server's certificate; published to every namespace.
     pub cluster_ca_pem: String,
+    /// Signs approved CertificateSigningRequests; without one, nobody does.
+    #[serde(skip)]
+    pub authority: Option<Arc<minato_pki::Authority>>,
+    /// Signs the tokens of service accounts' Secrets; without one, they stay empty.
+    #[serde(skip)]
+    pub token_signer: Option<Arc<minato_pki::SigningKey>>,
     /// Addresses of all pods, as `10.42.0.0/16`.
     pub cluster_cidr: String,
     /// Bits of prefix of the part that each node gets.
@@ -64,6 +77,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             cluster_ca_pem: String::new(),
+            authority: None,
+            token_signer: None,
             cluster_cidr: "10.42.0.0/16".to_owned(),
             node_cidr_mask_size: 24,
             node_monitor_grace_period_seconds: 40,
@@ -96,6 +111,9 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
         scope: scope.clone(),
         workers: config.workers.max(1),
     };
+    bootstrap_token::start(&context);
+    certificates::start(&context, config.authority);
+    token_secret::start(&context, config.token_signer, config.cluster_ca_pem.clone());
     cluster_role::start(&context);
     deployment::start(&context);
     endpoints::start(&context);

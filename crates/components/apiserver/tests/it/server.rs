@@ -66,10 +66,6 @@ impl Server {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Client { api: self.api.clone(), user: None, headers }
     }
-
-    pub(crate) fn path(&self) -> &std::path::Path {
-        self.directory.path()
-    }
 }
 
 pub(crate) struct Client {
@@ -79,11 +75,6 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in &self.headers {

@@ -1,6 +1,7 @@
 //! What users do, against the real binary. Modules by what is looked at; `node` needs root.
 
 mod architecture;
+mod auth;
 mod bad_input;
 mod deletion;
 mod kubectl;

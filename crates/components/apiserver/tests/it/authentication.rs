@@ -1,0 +1,101 @@
+//! Who is who: tokens of all kinds, and nobody.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use minato_apiserver::{Anonymous, Authentication, Config, StaticTokens};
+use serde_json::{Value, json};
+
+use crate::server::Server;
+
+/// Who the server says that one is.
+async fn whoami(server: &Server, token: &str) -> (StatusCode, Value) {
+    let client = server.remote(&[("authorization", &format!("Bearer {token}"))]);
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let (code, answer) = client.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review).await;
+    (code, if code.is_success() { answer["status"]["userInfo"].clone() } else { answer["message"].clone() })
+}
+
+#[tokio::test]
+async fn bootstrap_tokens() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    let create = async |id: &str, secret: &str, more: Value| {
+        let mut data = json!({"token-id": id, "token-secret": secret, "usage-bootstrap-authentication": "true"});
+        for (key, value) in more.as_object().unwrap() {
+            data[key] = value.clone();
+        }
+        let data: serde_json::Map<String, Value> = data
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(key, value)| (key.clone(), STANDARD.encode(value.as_str().unwrap()).into()))
+            .collect();
+        let secret = json!({"metadata": {"name": format!("bootstrap-token-{id}")}, "type": "bootstrap.kubernetes.io/token", "data": data});
+        admin.create("/api/v1/namespaces/kube-system/secrets", &secret).await;
+    };
+    create("aaaaaa", "0123456789abcdef", json!({"auth-extra-groups": "system:bootstrappers:nodes"})).await;
+    create("bbbbbb", "0123456789abcdef", json!({"expiration": "2020-01-01T00:00:00Z"})).await;
+    create("cccccc", "0123456789abcdef", json!({"usage-bootstrap-authentication": "false"})).await;
+    create("dddddd", "0123456789abcdef", json!({"expiration": "2120-01-01T00:00:00Z"})).await;
+    let (code, user) = whoami(&server, "aaaaaa.0123456789abcdef").await;
+    assert_eq!(code, StatusCode::CREATED, "{user}");
+    assert_eq!(
+        user,
+        json!({"username": "system:bootstrap:aaaaaa", "groups": ["system:bootstrappers", "system:bootstrappers:nodes", "system:authenticated"]})
+    );
+    assert_eq!(whoami(&server, "dddddd.0123456789abcdef").await.0, StatusCode::CREATED);
+    for bad in
+        ["aaaaaa.0123456789abcdee", "bbbbbb.0123456789abcdef", "cccccc.0123456789abcdef", "zzzzzz.0123456789abcdef"]
+    {
+        assert_eq!(whoami(&server, bad).await, (StatusCode::UNAUTHORIZED, json!("Unauthorized")), "{bad}");
+    }
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": "aaaaaa.0123456789abcdef"}});
+    let answer = admin.create("/apis/authentication.k8s.io/v1/tokenreviews", &review).await;
+    assert_eq!(answer["status"]["user"]["username"], "system:bootstrap:aaaaaa");
+}
+
+#[tokio::test]
+async fn static_tokens_and_other_schemes() {
+    let authentication = Authentication {
+        tokens: StaticTokens::parse("secret,alice,7,\"dev,ops\"").unwrap(),
+        anonymous: Anonymous { enabled: true, paths: vec!["/livez".to_owned()] },
+        ..Authentication::default()
+    };
+    let server = Server::start_with(Config { authentication, ..Config::default() }).await;
+    let (_, user) = whoami(&server, "secret").await;
+    assert_eq!(user, json!({"username": "alice", "uid": "7", "groups": ["dev", "ops", "system:authenticated"]}));
+    let cases = [
+        (None, "/livez", StatusCode::OK),
+        (None, "/readyz", StatusCode::UNAUTHORIZED),
+        (Some("Basic YTpi"), "/livez", StatusCode::OK),
+        (Some("Basic YTpi"), "/version", StatusCode::UNAUTHORIZED),
+        (Some("bearer   secret"), "/readyz", StatusCode::UNAUTHORIZED),
+        (Some("bearer secret"), "/readyz", StatusCode::OK),
+        (Some("BEARER secret trailing"), "/readyz", StatusCode::OK),
+        (Some("Bearer wrong"), "/livez", StatusCode::UNAUTHORIZED),
+        (Some("Bearer a.b.c"), "/livez", StatusCode::UNAUTHORIZED),
+    ];
+    for (header, path, expected) in cases {
+        let client = match header {
+            Some(value) => server.remote(&[("authorization", value)]),
+            None => server.remote(&[]),
+        };
+        assert_eq!(client.get(path).await.0, expected, "{header:?} {path}");
+    }
+}
+
+#[tokio::test]
+async fn anonymous_users_may_what_roles_say() {
+    let server = Server::start().await;
+    let nobody = server.remote(&[]);
+    for path in ["/livez", "/readyz", "/healthz", "/version"] {
+        assert_eq!(nobody.get(path).await.0, StatusCode::OK, "{path}");
+    }
+    let (code, answer) = nobody.get("/api/v1/namespaces").await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    assert_eq!(
+        answer["message"],
+        "namespaces is forbidden: User \"system:anonymous\" cannot list resource \"namespaces\" in API group \"\" at the cluster scope"
+    );
+}
