@@ -12,6 +12,7 @@
 
 mod apply;
 mod compare;
+mod custom;
 mod error;
 mod field_set;
 mod identity;
@@ -24,6 +25,7 @@ mod topology;
 mod track;
 
 pub use apply::{Apply, apply};
+pub use custom::CustomTopology;
 pub use error::{ApplyError, Conflict};
 pub use field_set::FieldSet;
 pub use managers::{Manager, Managers, Operation, Ownership};

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod apply;
 mod authentication;
+mod encodings;
 mod issuer;
 mod rbac;
 mod server;
