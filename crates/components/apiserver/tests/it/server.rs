@@ -75,6 +75,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// The same client with one more header; `content-type` is JSON otherwise.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in &self.headers {
