@@ -39,7 +39,11 @@ fn populate(spec: &mut Value) {
     }
     match (spec.at("dataSource").cloned(), spec.at("dataSourceRef").cloned()) {
         (Some(source), None) => spec.set("dataSourceRef", source),
-        (None, Some(source)) => spec.set("dataSource", source),
+        (None, Some(mut source)) => {
+            // The older has no such field; here it is empty.
+            source.remove("namespace");
+            spec.set("dataSource", source);
+        }
         _ => {}
     }
 }

@@ -11,6 +11,7 @@ mod more;
 mod pods;
 mod properties;
 mod services;
+mod shapes;
 mod small;
 mod warnings;
 mod workloads;

@@ -80,7 +80,7 @@ const NAMES: &[&str] = &[
     "key",
 ];
 
-fn arbitrary_value() -> impl Strategy<Value = Value> {
+pub(crate) fn arbitrary_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -112,7 +112,7 @@ fn arbitrary_value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn live_through(kind: &Declaration, first: &Value, second: &Value) {
+pub(crate) fn live_through(kind: &Declaration, first: &Value, second: &Value) {
     let mut object = first.clone();
     kind.to_storage(&mut object);
     kind.default(&mut object);
