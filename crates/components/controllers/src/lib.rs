@@ -9,6 +9,7 @@
 //! | [`cluster_role`] | the rules of aggregated ClusterRoles |
 //! | [`deployment`] | ReplicaSets of a Deployment's revisions |
 //! | [`replica_set`] | pods of ReplicaSets and ReplicationControllers |
+//! | [`stateful_set`] | named pods of StatefulSets with their claims |
 //! | [`endpoints`] | EndpointSlices and Endpoints of Services |
 //! | [`garbage`] | nothing whose owners are gone |
 //! | [`namespace`] | nothing of a deleted namespace |
@@ -31,13 +32,16 @@ mod discovery;
 mod endpoints;
 mod error;
 mod garbage;
+mod history;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod pod_gc;
+mod pods;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod stateful_set;
 mod token_secret;
 
 use std::sync::Arc;
@@ -126,6 +130,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     replica_set::start::<ReplicaSet>(&context);
     replica_set::start::<ReplicationController>(&context);
     service_account::start(&context);
+    stateful_set::start(&context);
     root_ca::start(&context, config.cluster_ca_pem);
     scope.cancelled().await;
     Ok(())

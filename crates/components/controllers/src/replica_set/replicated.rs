@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::{ReplicationController, ReplicationControllerCondition, ReplicationControllerStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::Resource;
-use minato_client::Watchable;
+use minato_select::LabelSelector as Selector;
 use serde::Serialize;
 
+use crate::pods::Controlling;
+
 /// A kind that can be seen as a ReplicaSet.
-pub(crate) trait Replicated: Watchable + Serialize + Resource<Scope = NamespaceResourceScope> {
+pub(crate) trait Replicated: Controlling + Serialize {
     /// The source of its events.
     const COMPONENT: &'static str;
 
@@ -20,6 +20,18 @@ pub(crate) trait Replicated: Watchable + Serialize + Resource<Scope = NamespaceR
 
     /// The object with this status; none if it has it already.
     fn with_status(&self, status: ReplicaSetStatus) -> Option<Self>;
+}
+
+impl Controlling for ReplicaSet {
+    fn selector(&self) -> Option<Selector> {
+        Selector::try_from(&self.spec.as_ref()?.selector).ok()
+    }
+}
+
+impl Controlling for ReplicationController {
+    fn selector(&self) -> Option<Selector> {
+        Selector::try_from(&self.as_replica_set().spec.as_ref()?.selector).ok()
+    }
 }
 
 impl Replicated for ReplicaSet {

@@ -3,6 +3,8 @@
 use k8s_openapi::api::apps::v1::DeploymentSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::share::{Round, scaled};
+
 /// The numbers of a Deployment's spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -41,28 +43,6 @@ impl Limits {
 
     pub(super) fn max_total(self) -> i32 {
         self.desired.saturating_add(self.surge)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Round {
-    Up,
-    Down,
-}
-
-/// A number as it is, a percentage of `whole`; 0 for anything else, which validation refuses.
-fn scaled(value: &IntOrString, whole: i32, round: Round) -> i32 {
-    match value {
-        IntOrString::Int(number) => (*number).max(0),
-        IntOrString::String(text) => {
-            let percent: i64 = text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or(0);
-            let hundredths = percent.max(0) * i64::from(whole.max(0));
-            let number = match round {
-                Round::Up => (hundredths + 99) / 100,
-                Round::Down => hundredths / 100,
-            };
-            i32::try_from(number).unwrap_or(i32::MAX)
-        }
     }
 }
 
