@@ -9,6 +9,7 @@
 //! | [`cluster_role`] | the rules of aggregated ClusterRoles |
 //! | [`deployment`] | ReplicaSets of a Deployment's revisions |
 //! | [`replica_set`] | pods of ReplicaSets and ReplicationControllers |
+//! | [`daemon_set`] | a pod of a DaemonSet on every node it belongs on |
 //! | [`stateful_set`] | named pods of StatefulSets with their claims |
 //! | [`endpoints`] | EndpointSlices and Endpoints of Services |
 //! | [`garbage`] | nothing whose owners are gone |
@@ -27,6 +28,7 @@ mod batch;
 mod bootstrap_token;
 mod certificates;
 mod cluster_role;
+mod daemon_set;
 mod deployment;
 mod discovery;
 mod endpoints;
@@ -119,6 +121,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     certificates::start(&context, config.authority);
     token_secret::start(&context, config.token_signer, config.cluster_ca_pem.clone());
     cluster_role::start(&context);
+    daemon_set::start(&context);
     deployment::start(&context);
     endpoints::start(&context);
     node_ipam::start(&context, ranges);

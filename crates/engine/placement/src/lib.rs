@@ -14,6 +14,7 @@ mod affinity;
 mod class;
 mod cluster;
 mod demand;
+mod eligibility;
 mod node;
 mod queue;
 mod refusal;
@@ -23,5 +24,6 @@ mod taint;
 
 pub use cluster::{Cluster, Uid};
 pub use demand::Demand;
+pub use eligibility::{Eligibility, Requirements};
 pub use queue::{Queue, Queued};
 pub use refusal::Unschedulable;

@@ -6,6 +6,7 @@
 pub mod bootstrap_token;
 pub mod certificate_request;
 pub mod cluster_role;
+pub mod daemon_set;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod endpoints;
