@@ -158,8 +158,10 @@ fn claims_and_their_owners() {
         claim
     };
     let (ready, going) = ("0 new Running ready=0", "1 new Running ready=0");
+    /// whenDeleted, whenScaled, pods, claims → steps.
+    type Case<'a> = (&'a str, &'a str, &'a [&'a str], &'a [PersistentVolumeClaim], &'a str);
     #[rustfmt::skip]
-    let cases: &[(&str, &str, &[&str], &[PersistentVolumeClaim], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("Retain", "Retain", &[], &[], "pvc+data-web-0() +0:new"),
         ("Delete", "Retain", &[], &[], "pvc+data-web-0(set) +0:new"),
         ("Retain", "Retain", &[ready], &[], "pvc+data-web-0()"),
