@@ -68,6 +68,7 @@ impl ControlPlane {
             service_node_ports: settings.service_node_ports.clone(),
             advertise_address: node_ip,
             port: address.port(),
+            requests_inflight_max: settings.requests_inflight_max,
             audit: settings.audit.clone(),
             front_proxy: Some(front_proxy(layout, &authority)?),
             issuer: settings.authentication.service_account_issuer.clone().unwrap_or(defaults.issuer),

@@ -55,6 +55,12 @@ pub(crate) struct ServerOptions {
     /// How long to go on serving after being told to stop, with /readyz failing, so that clients go elsewhere [default: 0s]
     #[arg(long, value_name = "DURATION")]
     shutdown_delay_duration: Option<String>,
+    /// How many reading requests run at once [default: 400]
+    #[arg(long, value_name = "COUNT")]
+    max_requests_inflight: Option<u32>,
+    /// How many changing requests run at once; the priority levels share the sum of both [default: 200]
+    #[arg(long, value_name = "COUNT")]
+    max_mutating_requests_inflight: Option<u32>,
     /// Keep an audit log by the rules of this audit.k8s.io/v1 Policy
     #[arg(long, value_name = "FILE")]
     audit_policy_file: Option<PathBuf>,
@@ -127,6 +133,7 @@ pub(crate) struct Settings {
     pub(crate) node_name: String,
     pub(crate) node_ip: Option<Ipv4Addr>,
     pub(crate) shutdown_delay: Duration,
+    pub(crate) requests_inflight_max: u32,
     pub(crate) audit: AuditOptions,
     pub(crate) authentication: AuthenticationOptions,
     pub(crate) log_level: String,
@@ -181,6 +188,12 @@ impl ServerOptions {
             problems.push(format!("shutdown-delay-duration: {delay:?} is not a duration such as 10s or 1m30s"));
             Duration::ZERO
         });
+        let reading = self.max_requests_inflight.or(file.max_requests_inflight).unwrap_or(400);
+        let changing = self.max_mutating_requests_inflight.or(file.max_mutating_requests_inflight).unwrap_or(200);
+        let requests_inflight_max = reading.saturating_add(changing);
+        if requests_inflight_max == 0 {
+            problems.push("max-requests-inflight: with max-mutating-requests-inflight, it must be positive".to_owned());
+        }
         let audit_policy_file = self.audit_policy_file.or(file.audit_policy_file);
         let audit_webhook_config_file = self.audit_webhook_config_file.or(file.audit_webhook_config_file);
         let audit_log_path = self.audit_log_path.or(file.audit_log_path);
@@ -244,6 +257,7 @@ impl ServerOptions {
             node_name,
             node_ip: self.node_ip.or(file.node_ip),
             shutdown_delay,
+            requests_inflight_max,
             audit,
             authentication,
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| LOG_LEVEL.to_owned()),

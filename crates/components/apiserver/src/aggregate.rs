@@ -14,13 +14,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use minato_http::Peer;
-use minato_mvcc::{Cursor, Memory};
 use minato_pki::Issued;
 use minato_scope::Scope;
 use serde_json::{Value, json};
 
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::core::Core;
+use crate::follow::Followed;
 use crate::identity::{MASTERS, User};
 use crate::relay;
 use crate::status::ApiError;
@@ -163,7 +163,7 @@ fn keeper() -> User {
 /// Keeps the APIServices until `scope` is cancelled.
 pub(crate) async fn run(core: Arc<Core>, scope: Scope) {
     let memory = core.memory().clone();
-    let mut watched = [API_SERVICES, SERVICES, ENDPOINT_SLICES].map(|storage| Watched::new(&memory, storage));
+    let mut watched = [API_SERVICES, SERVICES, ENDPOINT_SLICES].map(|storage| Followed::new(&memory, storage));
     loop {
         // Enabled before looking, so that no change in between is missed.
         let served = core.registry.changed.notified();
@@ -185,31 +185,6 @@ pub(crate) async fn run(core: Arc<Core>, scope: Scope) {
             () = served => {}
             () = checked_again => {}
             () = scope.cancelled() => return,
-        }
-    }
-}
-
-/// Tells when something of one resource has changed.
-struct Watched {
-    memory: Memory,
-    storage: &'static str,
-    cursor: Option<Cursor>,
-}
-
-impl Watched {
-    fn new(memory: &Memory, storage: &'static str) -> Self {
-        let cursor = memory.subscribe(storage, memory.revision()).ok();
-        Self { memory: memory.clone(), storage, cursor }
-    }
-
-    /// Completes after a change, and after more changes than are remembered.
-    async fn changed(&mut self) {
-        let next = match &mut self.cursor {
-            Some(cursor) => cursor.next().await.is_ok(),
-            None => false,
-        };
-        if !next {
-            self.cursor = self.memory.subscribe(self.storage, self.memory.revision()).ok();
         }
     }
 }

@@ -56,6 +56,9 @@ impl Core {
             });
             self.make(&user, ("scheduling.k8s.io", "priorityclasses"), "", class).await?;
         }
+        for (resource, object) in crate::flow::bootstrap_objects() {
+            self.make(&user, ("flowcontrol.apiserver.k8s.io", resource), "", object).await?;
+        }
         if let Some(front_proxy) = self.aggregator.front_proxy() {
             let user = User::component("system:apiserver", &[MASTERS]);
             self.keep_config_map(&user, front_proxy.config_map()).await?;

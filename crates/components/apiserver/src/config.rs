@@ -20,6 +20,8 @@ pub struct Config {
     pub port: u16,
     /// The issuer of service-account tokens.
     pub issuer: String,
+    /// Requests that run at once, shared by the priority levels; watches and connections do not count.
+    pub requests_inflight_max: u32,
     /// What is told of requests, and where.
     pub audit: AuditOptions,
     /// What aggregated API servers know this one by; without it they are reached without credentials.
@@ -36,6 +38,7 @@ impl Default for Config {
             advertise_address: Ipv4Addr::LOCALHOST,
             port: 6443,
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
+            requests_inflight_max: 600,
             audit: AuditOptions::default(),
             front_proxy: None,
             authentication: Authentication::default(),

@@ -13,6 +13,7 @@ use crate::aggregate::{Aggregator, FrontProxy};
 use crate::audit::Audit;
 use crate::authenticate::Authenticators;
 use crate::authorize::Authorizer;
+use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::openapi::Documents;
 use crate::proxy::Proxy;
@@ -33,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) tunnel: Tunnel,
     pub(crate) proxy: Proxy,
     pub(crate) aggregator: Aggregator,
+    /// Who runs and who waits.
+    pub(crate) flow: Flow,
     pub(crate) documents: Documents,
     pub(crate) metrics: Metrics,
     /// Absent where no audit log is kept.
@@ -60,6 +63,7 @@ impl Core {
             jwks_uri: parts.jwks_uri,
             tunnel: parts.tunnel,
             proxy: Proxy::new(),
+            flow: Flow::new(parts.requests_inflight_max),
             aggregator: Aggregator::new(parts.front_proxy),
             documents: Documents::default(),
             metrics: parts.metrics,
@@ -131,5 +135,6 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) front_proxy: Option<FrontProxy>,
+    pub(crate) requests_inflight_max: u32,
     pub(crate) scope: Scope,
 }

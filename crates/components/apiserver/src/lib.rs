@@ -27,6 +27,8 @@ mod decode;
 mod discovery;
 mod encode;
 mod filter;
+mod flow;
+mod follow;
 mod health;
 mod identity;
 mod issuer;

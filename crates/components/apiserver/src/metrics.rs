@@ -30,6 +30,9 @@ const RESPONSE_BYTES: &[f64] = &[1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 /// Upper bounds of the sizes of watch events, in bytes.
 const EVENT_BYTES: &[f64] = &[1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
 
+/// How long a request may wait for its turn, in seconds.
+const WAIT_SECONDS: &[f64] = &[0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0];
+
 /// What a request is counted under, besides its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Labels<'a> {
@@ -72,9 +75,20 @@ pub(crate) struct Metrics {
     pub(crate) reading: IntGauge,
     pub(crate) mutating: IntGauge,
     pub(crate) unavailable_services: IntGaugeVec,
+    pub(crate) flow: FlowMetrics,
     pub(crate) audit_events: IntCounter,
     pub(crate) audit_levels: IntCounterVec,
     pub(crate) audit_errors: IntCounterVec,
+}
+
+/// The series of API priority and fairness.
+pub(crate) struct FlowMetrics {
+    pub(crate) executing: IntGaugeVec,
+    pub(crate) in_queue: IntGaugeVec,
+    pub(crate) dispatched: IntCounterVec,
+    pub(crate) rejected: IntCounterVec,
+    pub(crate) waits: HistogramVec,
+    pub(crate) nominal_seats: IntGaugeVec,
 }
 
 /// Makes series and enters them in a registry.
@@ -125,6 +139,40 @@ impl Metrics {
             &["major", "minor", "git_version", "platform"],
         );
         build.with_label_values(&["1", "36", crate::health::VERSION, "linux/amd64"]).set(1);
+        let flow_labels = ["priority_level", "flow_schema"];
+        let flow = FlowMetrics {
+            executing: make.gauges(
+                "apiserver_flowcontrol_current_executing_requests",
+                "Number of requests in initial (for a WATCH) or any (for a non-WATCH) execution stage.",
+                &flow_labels,
+            ),
+            in_queue: make.gauges(
+                "apiserver_flowcontrol_current_inqueue_requests",
+                "Number of requests currently pending in queues.",
+                &flow_labels,
+            ),
+            dispatched: make.counters(
+                "apiserver_flowcontrol_dispatched_requests_total",
+                "Number of requests executed.",
+                &flow_labels,
+            ),
+            rejected: make.counters(
+                "apiserver_flowcontrol_rejected_requests_total",
+                "Number of requests rejected.",
+                &[&flow_labels[..], &["reason"]].concat(),
+            ),
+            waits: make.histograms(
+                "apiserver_flowcontrol_request_wait_duration_seconds",
+                "Length of time a request spent waiting in its queue.",
+                &[&flow_labels[..], &["execute"]].concat(),
+                WAIT_SECONDS,
+            ),
+            nominal_seats: make.gauges(
+                "apiserver_flowcontrol_nominal_limit_seats",
+                "Nominal number of execution seats configured for each priority level.",
+                &["priority_level"],
+            ),
+        };
         Self {
             requests: make.counters(
                 "apiserver_request_total",
@@ -201,6 +249,7 @@ impl Metrics {
                 "Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected by the error.",
                 &["plugin"],
             ),
+            flow,
             registry,
         }
     }

@@ -2,6 +2,7 @@
 //! counted under, what is logged of it.
 
 mod audit;
+mod turn;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -18,6 +19,7 @@ use prometheus::IntGauge;
 use crate::audit::Record;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::core::Core;
+use crate::flow::Ticket;
 use crate::metrics::{Answered, Labels};
 use crate::negotiate;
 use crate::registry::Resource;
@@ -79,6 +81,11 @@ async fn travel(core: Arc<Core>, request: Request<RequestBody>, id: HeaderValue)
     let headers = response.headers_mut();
     headers.entry(http::header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert(ID_HEADER, id);
+    if let Some(ticket) = &passage.ticket {
+        for (name, value) in turn::HEADERS.into_iter().zip(ticket.headers()) {
+            headers.insert(name, value.clone());
+        }
+    }
     passage.follow(response)
 }
 
@@ -140,6 +147,8 @@ pub(crate) struct Passage {
     in_flight: Option<Held>,
     /// What the audit log tells of it, if anything.
     pub(crate) record: Option<Box<Record>>,
+    /// The seats that it has, if it needs any.
+    ticket: Option<Ticket>,
     finished: bool,
 }
 
@@ -153,6 +162,7 @@ impl Passage {
             asked: None,
             in_flight: None,
             record: None,
+            ticket: None,
             finished: false,
         }
     }
@@ -228,6 +238,9 @@ impl Passage {
     /// Goes along with the answer until it is sent.
     fn follow(mut self, response: Response<ResponseBody>) -> Response<ResponseBody> {
         let code = response.status();
+        if self.asked.as_ref().is_some_and(|asked| asked.long_running) {
+            self.ticket = None;
+        }
         let (parts, body) = response.into_parts();
         let body = match body {
             ResponseBody::Whole(bytes) => {
@@ -256,6 +269,7 @@ impl Passage {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
+        self.ticket = None;
         let took = self.started.elapsed();
         let long_running = self.asked.as_ref().is_some_and(|asked| asked.long_running);
         if let Some(record) = &mut self.record {

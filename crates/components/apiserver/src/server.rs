@@ -74,6 +74,7 @@ impl ApiServer {
             metrics,
             audit,
             front_proxy: config.front_proxy.clone(),
+            requests_inflight_max: config.requests_inflight_max,
             scope,
         });
         let advertised =
@@ -108,6 +109,7 @@ impl ApiServer {
             self.core.bootstrap(&self.advertised).await.map_err(StartError::Bootstrap)?;
             self.core.set_bootstrapped();
             let scope = &self.core.scope;
+            scope.spawn("flow", crate::flow::run(Arc::clone(&self.core), scope.clone()));
             scope.spawn("aggregator", crate::aggregate::run(Arc::clone(&self.core), scope.clone()));
         }
         Ok(())

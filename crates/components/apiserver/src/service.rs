@@ -78,6 +78,9 @@ pub(crate) async fn respond(
         }
     };
     passage.audit(&route, &query, Some(&user), &request);
+    if let Some(rejected) = passage.take_seat(&core, &user, &route, &query, request.method()).await {
+        return Ok(rejected);
+    }
     let request =
         if passage.record.is_some() { Box::pin(passage.note_request(&route, request)).await? } else { request };
     match route {

@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod aggregate;
 mod apply;
+mod audit;
 mod authentication;
 mod encodings;
 mod issuer;
+mod proxy;
 mod rbac;
 mod server;
+mod serving;

@@ -41,6 +41,25 @@ impl Server {
         Self { api, directory, store }
     }
 
+    /// Why a server does not start by `config`.
+    pub(crate) fn fails(config: Config) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let authority = Authority::load_or_create(&directory.path().join("pki"), "test").unwrap();
+        let signer = SigningKey::load_or_create(&directory.path().join("sa.key")).unwrap();
+        let options = Options::new(minato_apiserver::attributes_of);
+        let store: Arc<dyn Backend> = Arc::new(embedded::open(&directory.path().join("store"), options).unwrap());
+        let tls = minato_pki::client_config(authority.certificate_pem(), None, &["http/1.1"]).unwrap();
+        let built = ApiServer::build(&config, store, Arc::new(signer), Arc::new(tls), Scope::root("test"));
+        let error = built.err().expect("the server starts");
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        text
+    }
+
     /// The same cluster, started again.
     pub(crate) async fn restart(self) -> Self {
         let Self { api, directory, store } = self;
