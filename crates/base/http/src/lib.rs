@@ -5,6 +5,8 @@
 //! tells the clients (HTTP/2 GOAWAY, `Connection: close`) and lets running requests end; the caller bounds how long
 //! by shutting the scope down with a deadline.
 
+mod opening;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use minato_scope::Scope;
+use opening::Opening;
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -24,6 +27,11 @@ use tower::Service;
 
 /// Whatever goes wrong while a body is produced.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The length of what an HTTP/2 client sends first (RFC 9113, section 3.4).
+const HTTP2_PREFACE_BYTES: usize = 24;
+/// Requests that a client has begun and reset before they were looked at; more end the connection (CVE-2023-44487).
+const RESET_STREAMS_MAX: usize = 20;
 
 /// Who is at the other end of the connection; an extension of every request.
 #[derive(Clone, Debug)]
@@ -141,6 +149,7 @@ async fn connection<S, B>(
             return;
         }
     };
+    let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let certificates =
         stream.get_ref().1.peer_certificates().map(|chain| chain.iter().map(|c| c.clone().into_owned()).collect());
     let peer = Peer { address, certificates: certificates.unwrap_or_else(|| Arc::from([])) };
@@ -150,7 +159,9 @@ async fn connection<S, B>(
         // The services behind this loop are always ready: they bound their own work and answer 429 when full.
         service.call(request)
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // What was negotiated is spoken: looking for HTTP/2's first bytes instead would wait for them without an end.
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = if speaks_http2 { builder.http2_only() } else { builder.http1_only() };
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -164,7 +175,9 @@ async fn connection<S, B>(
         .max_concurrent_streams(limits.streams_per_connection_max)
         .max_header_list_size(limits.header_bytes_max)
         .initial_stream_window_size(256 * 1024)
-        .initial_connection_window_size(4 * 1024 * 1024);
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX);
+    let stream = Opening::new(stream, if speaks_http2 { HTTP2_PREFACE_BYTES } else { 1 }, limits.header_timeout);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -49,7 +49,8 @@ struct Flowing {
     dispatched: IntCounter,
     executing: IntGauge,
     in_queue: IntGauge,
-    waits: Histogram,
+    /// How long those waited that were refused, and those that ran.
+    waits: [Histogram; 2],
 }
 
 /// A request that runs: its seats are given back when this is dropped.
@@ -103,7 +104,7 @@ impl Flow {
                 let waiting = InQueue { gauge: flowing.in_queue.clone(), since: std::time::Instant::now() };
                 let flow = flowing.schema.flow(asked);
                 let result = Level::wait(&flowing.level, flow, width, WAIT_MAX).await;
-                flowing.waits.observe(waiting.since.elapsed().as_secs_f64());
+                flowing.waits[usize::from(result.is_ok())].observe(waiting.since.elapsed().as_secs_f64());
                 drop(waiting);
                 match result {
                     Ok(seats) => Some(seats),
@@ -162,7 +163,7 @@ impl Flow {
                 dispatched: metrics.dispatched.with_label_values(&labels),
                 executing: metrics.executing.with_label_values(&labels),
                 in_queue: metrics.in_queue.with_label_values(&labels),
-                waits: metrics.waits.with_label_values(&labels),
+                waits: ["false", "true"].map(|runs| metrics.waits.with_label_values(&[labels[0], labels[1], runs])),
                 schema,
                 level,
             }));
