@@ -77,7 +77,12 @@ impl Configuration {
             reset: &reset,
             force: self.force,
         };
-        minato_apply::apply(topology, live, configuration, &request).map_err(refused)
+        let mut applied = minato_apply::apply(topology, live, configuration, &request).map_err(refused)?;
+        if let Some(schema) = resource.schema() {
+            // What the configuration wants empty is owned, but not kept.
+            minato_schema::conform(schema, &mut applied).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        }
+        Ok(applied)
     }
 }
 

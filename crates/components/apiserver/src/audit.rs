@@ -239,7 +239,8 @@ impl Record {
 
     /// Notes the body of the answer.
     pub(crate) fn answer(&mut self, code: StatusCode, body: &[u8]) {
-        let Ok(mut object) = serde_json::from_slice::<Value>(body) else { return };
+        let object = serde_json::from_slice::<Value>(body).ok().or_else(|| minato_protobuf::decode(body).ok());
+        let Some(mut object) = object else { return };
         if (code.is_client_error() || code.is_server_error()) && object["kind"] == "Status" {
             let mut status = object.clone();
             if let Value::Object(fields) = &mut status {

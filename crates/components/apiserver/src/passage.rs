@@ -68,6 +68,7 @@ async fn travel(core: Arc<Core>, request: Request<RequestBody>, id: HeaderValue)
         tracing::debug!(%method, path, code, %error, "request refused");
         body::error(&error)
     });
+    passage.note_answer(&response);
     // What another server says is handed on as it is.
     if passage.asked.as_ref().is_none_or(|asked| asked.subresource != "proxy") {
         response = body::encoded(response, encoding);
@@ -246,9 +247,6 @@ impl Passage {
             ResponseBody::Whole(bytes) => {
                 if let Some(record) = &mut self.record {
                     record.started(code);
-                    if record.wants_answer(code) {
-                        record.answer(code, bytes.as_deref().unwrap_or_default());
-                    }
                 }
                 self.finish(code, bytes.as_ref().map_or(0, Bytes::len));
                 ResponseBody::Whole(bytes)

@@ -52,7 +52,11 @@ where
         if let Some(user) = &self.user {
             request.extensions_mut().insert(user.clone());
             // Clients within this process do not introduce themselves: their user does.
-            let name = user.name.strip_prefix("system:").unwrap_or(&user.name);
+            let name = match user.name.strip_prefix("system:") {
+                Some(node) if node.starts_with("node:") => "kubelet",
+                Some(component) => component,
+                None => &user.name,
+            };
             if let Ok(agent) = http::HeaderValue::from_str(name) {
                 request.headers_mut().entry(http::header::USER_AGENT).or_insert(agent);
             }

@@ -1,13 +1,13 @@
 //! What a passage tells the audit log.
 
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use minato_http::BoxError;
 
 use super::Passage;
 use crate::audit::{Record, Subject};
 use crate::authorize::Decision;
-use crate::body::{self, RequestBody};
+use crate::body::{self, RequestBody, ResponseBody};
 use crate::identity::User;
 use crate::route::{Query, Route};
 use crate::status::ApiError;
@@ -42,6 +42,15 @@ impl Passage {
         record.request(&parts.headers, &bytes);
         let body = Full::new(bytes).map_err(|never| -> BoxError { match never {} }).boxed_unsync();
         Ok(Request::from_parts(parts, body))
+    }
+
+    /// Notes an answer that is there as a whole, before it is written in the form that the client wants.
+    pub(super) fn note_answer(&mut self, response: &Response<ResponseBody>) {
+        let code = response.status();
+        let Some(record) = self.record.as_mut().filter(|record| record.wants_answer(code)) else { return };
+        if let ResponseBody::Whole(bytes) = response.body() {
+            record.answer(code, bytes.as_deref().unwrap_or_default());
+        }
     }
 
     /// Notes whether the request may be made, and why.

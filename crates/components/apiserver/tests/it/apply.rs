@@ -64,6 +64,21 @@ async fn configurations_are_applied() {
 }
 
 #[tokio::test]
+async fn what_is_wanted_empty_is_owned_and_left_out() {
+    let server = Server::start().await;
+    let client = server.admin().with("content-type", APPLY);
+    let mut wanted = deployment(1);
+    wanted["spec"]["template"]["spec"]["containers"][0]["args"] = json!([]);
+    let path = format!("{DEPLOYMENTS}/web?fieldManager=m");
+    let (_, made) = apply(&client, &path, &wanted).await;
+    let container = &made["spec"]["template"]["spec"]["containers"][0];
+    assert!(container.get("args").is_none(), "{container}");
+    let owned = "/metadata/managedFields/0/fieldsV1/f:spec/f:template/f:spec/f:containers/k:{\"name\":\"c\"}/f:args";
+    assert_eq!(made.pointer(owned), Some(&json!({})));
+    assert_eq!(apply(&client, &path, &wanted).await.1, made, "the same again is no write");
+}
+
+#[tokio::test]
 async fn wrong_configurations_are_refused() {
     let server = Server::start().await;
     let client = server.admin().with("content-type", APPLY);
