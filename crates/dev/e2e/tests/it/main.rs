@@ -6,7 +6,9 @@ mod bad_input;
 mod deletion;
 mod kubectl;
 mod node;
+mod python;
 mod recovery;
+mod server_side_apply;
 mod watch;
 
 use std::time::Duration;
