@@ -12,12 +12,22 @@
 
 mod attributes;
 mod certificate;
+mod expressions;
+mod hooks;
+mod matching;
 mod namespace;
 mod pod;
+mod policy;
+mod webhooks;
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
 pub(crate) use attributes::{Context, Operation, Options, Remarks};
+use hooks::Compiled;
+pub(crate) use hooks::Hooks;
+use webhooks::Rounds;
 
 use crate::core::Core;
 use crate::status::ApiError;
@@ -40,7 +50,32 @@ impl Core {
         if context.target.admitted {
             return Ok(());
         }
-        MUTATING.iter().try_for_each(|plugin| plugin(context, object))
+        MUTATING.iter().try_for_each(|plugin| plugin(context, object))?;
+        let Some(hooks) = self.hooks_if(|hooks| !(hooks.mutating.is_empty() && hooks.mutating_policies.is_empty()))
+        else {
+            return Ok(());
+        };
+        let (mut rounds, mut policies) = (Rounds::default(), policy::Applied::default());
+        let by_policies = policy::mutate(&hooks.mutating_policies, context, object, &mut policies)?;
+        let by_webhooks = webhooks::mutate(&hooks.mutating, context, object, &mut rounds, 0).await?;
+        if by_webhooks {
+            policies.changed();
+        }
+        if !(by_policies || by_webhooks) {
+            return Ok(());
+        }
+        // Once more, where something changed behind those who want to know.
+        let before = object.clone();
+        MUTATING.iter().try_for_each(|plugin| plugin(context, object))?;
+        let changed_by_policies =
+            policies.wants_another() && policy::mutate(&hooks.mutating_policies, context, object, &mut policies)?;
+        if changed_by_policies || before != *object {
+            rounds.changed();
+        }
+        if rounds.wants_another() {
+            webhooks::mutate(&hooks.mutating, context, object, &mut rounds, 1).await?;
+        }
+        Ok(())
     }
 
     /// The part of admission that only says yes or no, last before the write.
@@ -48,7 +83,19 @@ impl Core {
         if context.target.admitted {
             return Ok(());
         }
-        VALIDATING.iter().try_for_each(|plugin| plugin(context, object))
+        VALIDATING.iter().try_for_each(|plugin| plugin(context, object))?;
+        let Some(hooks) = self.hooks_if(|hooks| !(hooks.validating.is_empty() && hooks.validating_policies.is_empty()))
+        else {
+            return Ok(());
+        };
+        policy::judge(&hooks.validating_policies, context, object)?;
+        webhooks::judge(&hooks.validating, context, object).await
+    }
+
+    /// What is in force now, where there is any of what is asked for. Without, it costs two loads and no count.
+    fn hooks_if(&self, any: fn(&Compiled) -> bool) -> Option<Arc<Compiled>> {
+        let current = self.hooks.current(self.memory());
+        any(&current).then(|| Arc::clone(&current))
     }
 
     /// Both parts, for what no strategy validates in between: deletions, connections, bodies of subresources.

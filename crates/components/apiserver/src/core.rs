@@ -9,6 +9,7 @@ use minato_pki::SigningKey;
 use minato_scope::Scope;
 use minato_store::Backend;
 
+use crate::admission::Hooks;
 use crate::aggregate::{Aggregator, FrontProxy};
 use crate::audit::Audit;
 use crate::authenticate::Authenticators;
@@ -27,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) authenticators: Authenticators,
     pub(crate) authorizer: Authorizer,
+    /// Webhooks and policies.
+    pub(crate) hooks: Hooks,
     pub(crate) signer: Arc<SigningKey>,
     pub(crate) issuer: String,
     /// Where the issuer's keys are, for others.
@@ -58,6 +61,7 @@ impl Core {
             registry: Registry::new(minato_kinds::builtins()),
             authenticators: parts.authenticators,
             authorizer: Authorizer::new(memory.clone()),
+            hooks: Hooks::new(),
             signer: parts.signer,
             issuer: parts.issuer,
             jwks_uri: parts.jwks_uri,

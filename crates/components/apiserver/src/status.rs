@@ -2,6 +2,8 @@
 //!
 //! The messages are API: kubectl prints them and clients match on them (apimachinery, `api/errors`).
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 use minato_kinds::FieldError;
 use serde_json::{Map, Value, json};
@@ -12,7 +14,7 @@ pub struct ApiError {
     /// The HTTP status code.
     pub code: StatusCode,
     /// The machine-readable reason, such as `NotFound`; empty where Kubernetes gives none.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// What a person reads.
     pub message: String,
     details: Option<Box<Map<String, Value>>>,
@@ -58,11 +60,12 @@ impl Subject<'_> {
 
 impl ApiError {
     fn plain(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None, next: None }
+        Self { code, reason: Cow::Borrowed(reason), message: message.into(), details: None, next: None }
     }
 
     fn about(code: StatusCode, reason: &'static str, subject: &Subject<'_>, message: String) -> Self {
-        Self { code, reason, message, details: Some(Box::new(subject.details())), next: None }
+        let details = Some(Box::new(subject.details()));
+        Self { code, reason: Cow::Borrowed(reason), message, details, next: None }
     }
 
     /// Adds one cause to the details.
@@ -142,6 +145,28 @@ impl ApiError {
             format!("{} \"{}\" is forbidden: {why}", subject.qualified(), subject.name)
         };
         Self::about(StatusCode::FORBIDDEN, "Forbidden", subject, message)
+    }
+
+    /// A webhook's refusal, with its own code, reason and details; a code that is no error becomes 400.
+    pub(crate) fn denied(code: u16, reason: &str, message: String, details: Option<&Map<String, Value>>) -> Self {
+        let code = StatusCode::from_u16(code).ok().filter(|code| code.as_u16() >= 400);
+        let code = code.unwrap_or(StatusCode::BAD_REQUEST);
+        let details = details.map(|details| Box::new(details.clone()));
+        Self { code, reason: Cow::Owned(reason.to_owned()), message, details, next: None }
+    }
+
+    /// A policy's refusal; the reason decides the code.
+    pub(crate) fn policy(subject: &Subject<'_>, reason: &str, why: &str) -> Self {
+        let mut error = Self::forbidden(subject, why).with_cause("", why, None);
+        let (code, reason) = match reason {
+            "Forbidden" => (StatusCode::FORBIDDEN, "Forbidden"),
+            "Unauthorized" => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+            "RequestEntityTooLarge" => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
+            _ => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
+        };
+        error.code = code;
+        error.reason = Cow::Borrowed(reason);
+        error
     }
 
     /// A path that is not a resource is refused.
@@ -262,7 +287,7 @@ impl ApiError {
         });
         if let Value::Object(fields) = &mut status {
             if !self.reason.is_empty() {
-                fields.insert("reason".to_owned(), self.reason.into());
+                fields.insert("reason".to_owned(), (&*self.reason).into());
             }
             if let Some(next) = &self.next {
                 fields.insert("metadata".to_owned(), json!({"continue": next}));

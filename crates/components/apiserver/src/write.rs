@@ -53,7 +53,6 @@ pub(crate) struct Target<'a> {
     /// What came with the request.
     pub(crate) options: Options<'a>,
     /// What admission says of the request besides yes or no.
-    #[allow(dead_code)]
     pub(crate) remarks: &'a Remarks,
 }
 
@@ -118,7 +117,9 @@ impl Core {
         }
         let empty = serde_json::Map::new();
         let value = template(object.as_object().unwrap_or(&empty));
-        self.commit(Operation::Put { key, value, attributes, expected }).await
+        let written = self.commit(Operation::Put { key, value, attributes, expected }).await;
+        self.hooks.written(&target.resource.storage);
+        written
     }
 
     /// Removes the object; watchers are sent `last`.
@@ -131,6 +132,7 @@ impl Core {
         let last = template(last.as_object().unwrap_or(&empty));
         let expected = Expected::Revision(current.revision);
         let removed = self.commit(Operation::Delete { key: current.key.clone(), expected, last }).await?;
+        self.hooks.written(&target.resource.storage);
         if let Some(reserve) = self.reserve_of(target.resource) {
             reserve.release(&parse(current).map_err(Refused::Failed)?);
         }

@@ -277,10 +277,7 @@ impl<'a> Machine<'_, 'a> {
 type Steps<'v, 'a> = Box<dyn Iterator<Item = (Value<'a>, Option<Value<'a>>)> + 'v>;
 
 /// What a macro's variables go through: items, or keys; with two variables also places, or values.
-fn steps<'v, 'a: 'v>(
-    range: &'v Value<'a>,
-    pairs: bool,
-) -> Result<Steps<'v, 'a>, EvalError> {
+fn steps<'v, 'a: 'v>(range: &'v Value<'a>, pairs: bool) -> Result<Steps<'v, 'a>, EvalError> {
     match range {
         Value::List(list) if pairs => {
             Ok(Box::new(list.iter().enumerate().map(|(index, item)| (Value::Int(index as i64), Some(item)))))

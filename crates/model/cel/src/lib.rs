@@ -19,6 +19,7 @@
 //!
 //! `syntax` parses, `check` resolves names and types, `eval` runs, `cost` estimates, `library` is what can be called.
 
+pub mod admission;
 mod check;
 mod cost;
 mod error;
@@ -34,7 +35,7 @@ pub use check::{Environment, Program, compile};
 pub use cost::Sizes;
 pub use error::{CompileError, EvalError, Issue};
 pub use eval::{Activation, Budget};
-pub use library::authorizer::{Authorizer, Check, Decision};
+pub use library::authorizer::{Asked, Authorizer, Check, Decision};
 pub use map::Map;
 pub use types::{Field, ListKind, ListType, MapType, ObjectType, Type, escape};
 pub use value::{List, Text, Value};

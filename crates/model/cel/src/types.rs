@@ -117,11 +117,17 @@ impl Type {
         Self::Map(Arc::new(MapType { key, value }))
     }
 
-    /// An object.
+    /// An object with these properties, under their [`escape`]d names.
     #[must_use]
     pub fn object(name: impl Into<String>, fields: impl IntoIterator<Item = (String, Type)>) -> Self {
         let fields = fields.into_iter().filter_map(|(json, ty)| Some((escape(&json)?, Field { json, ty }))).collect();
         Self::Object(Arc::new(ObjectType { name: name.into(), fields }))
+    }
+
+    /// An object of Kubernetes' own, whose fields expressions name as they are.
+    pub(crate) fn native(name: &str, fields: impl IntoIterator<Item = (String, Type)>) -> Self {
+        let fields = fields.into_iter().map(|(json, ty)| (json.clone(), Field { json, ty })).collect();
+        Self::Object(Arc::new(ObjectType { name: name.to_owned(), fields }))
     }
 
     /// A number or a text (`x-kubernetes-int-or-string`).

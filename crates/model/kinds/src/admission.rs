@@ -1,6 +1,7 @@
-//! Webhooks and policies that judge requests. Expressions in CEL are bounded here and compiled elsewhere.
+//! Webhooks and policies that judge requests.
 
 mod conditions;
+mod expressions;
 mod policy;
 mod rules;
 mod webhook;

@@ -1,8 +1,5 @@
 //! What admission is asked about, and what it answers besides yes or no.
 
-// Plugins, webhooks and policies to come read all of this.
-#![allow(dead_code)]
-
 use std::collections::BTreeMap;
 
 use minato_kinds::Subresource;
@@ -147,6 +144,7 @@ impl Remarks {
     }
 
     /// The annotations so far, for the audit log.
+    #[allow(dead_code)]
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         self.annotations.lock().clone()
     }

@@ -1,5 +1,6 @@
 //! What users do, against the real binary. Modules by what is looked at; `node` needs root.
 
+mod admission;
 mod architecture;
 mod auth;
 mod bad_input;

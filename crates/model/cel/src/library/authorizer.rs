@@ -130,7 +130,13 @@ impl fmt::Debug for dyn Authorizer + '_ {
     }
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    /// A question that lacks its verb alone, such as `authorizer.requestResource`.
+    #[must_use]
+    pub fn about(authorizer: &'a dyn Authorizer, check: Check) -> Self {
+        Self { authorizer, check }
+    }
+
     pub(crate) fn type_name(&self) -> &'static str {
         if !self.check.path.is_empty() {
             "kubernetes.authorization.PathCheck"

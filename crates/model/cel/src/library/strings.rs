@@ -11,6 +11,7 @@ use crate::value::{List, Value};
 type Result<'a> = std::result::Result<Value<'a>, EvalError>;
 
 pub(crate) const ROWS: &[Row] = &[
+    ("jsonpatch.escapeKey", &["(string)->string"], escape_key, Cost::Traverse(0)),
     ("startsWith", &["string.(string)->bool"], starts_with, Cost::Traverse(1)),
     ("endsWith", &["string.(string)->bool"], ends_with, Cost::Traverse(1)),
     ("contains", &["string.(string)->bool"], contains, Cost::Contains),
@@ -45,6 +46,14 @@ pub(crate) const ROWS: &[Row] = &[
     ("strings.quote", &["(string)->string"], quote, Cost::Traverse(0)),
     ("format", &["string.(list<dyn>)->string"], format, Cost::Traverse(0)),
 ];
+
+/// A key as a part of a JSON pointer (RFC 6901).
+fn escape_key<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
+    match args {
+        [Value::String(text)] => Ok(Value::text(text.replace('~', "~0").replace('/', "~1"))),
+        _ => Err(EvalError::NoSuchOverload),
+    }
+}
 
 fn starts_with<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
     match args {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{conditions, rules};
+use super::{conditions, expressions, rules};
 use crate::check;
 use crate::error::{Errors, FieldError};
 use crate::metadata::label_selector;
@@ -15,7 +15,7 @@ const AUDIT_ANNOTATIONS_MAX: usize = 20;
 const AUDIT_EXPRESSION_BYTES_MAX: usize = 5 * 1024;
 const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
 
-/// Policies written in CEL, and their bindings. The expressions themselves are not compiled here.
+/// Policies written in CEL, and their bindings.
 pub(crate) struct Policy {
     pub(crate) mutating: bool,
 }
@@ -62,6 +62,7 @@ impl Strategy for Policy {
         }
         conditions::validate(spec, &at, &mut errors);
         variables(spec, &at.field("variables"), &mut errors);
+        expressions::policy(spec, &at, &mut errors);
         if self.mutating {
             check::one_of(spec, "reinvocationPolicy", &["IfNeeded", "Never"], &at, &mut errors);
             mutations(spec, &at.field("mutations"), &mut errors);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{conditions, rules};
+use super::{conditions, expressions, rules};
 use crate::check;
 use crate::error::{Errors, FieldError};
 use crate::metadata::label_selector;
@@ -94,6 +94,7 @@ impl WebhookConfiguration {
         review_versions(webhook, &at.field("admissionReviewVersions"), errors);
         client_config(webhook.or_null("clientConfig"), &at.field("clientConfig"), errors);
         conditions::validate(webhook, at, errors);
+        expressions::webhook(webhook, at, errors);
     }
 }
 
