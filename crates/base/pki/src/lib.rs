@@ -21,4 +21,4 @@ pub use request::{CertificateRequest, RequestError, Terms};
 pub use tls::{
     ClientAuthority, TlsError, client_config, server_config, unverified_client_config, unverified_client_config_as,
 };
-pub use token::{SigningKey, Token, TokenError, detached_signature};
+pub use token::{SigningKey, Token, TokenError, detached_signature, digest_of};

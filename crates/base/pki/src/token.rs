@@ -154,6 +154,12 @@ impl<'a> Token<'a> {
     }
 }
 
+/// A digest (SHA-256) by which a secret can be remembered without keeping it.
+#[must_use]
+pub fn digest_of(secret: &[u8]) -> Vec<u8> {
+    ring::digest::digest(&ring::digest::SHA256, secret).as_ref().to_vec()
+}
+
 /// A JWS (HS256) of `content` without the content itself, as bootstrap tokens sign `cluster-info`.
 #[must_use]
 pub fn detached_signature(key_id: &str, secret: &str, content: &str) -> String {

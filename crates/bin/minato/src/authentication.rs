@@ -1,15 +1,22 @@
-//! From options to how the API server knows its users.
+//! From options to how the API server knows its users, and who decides what they may.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Context as _;
-use minato_apiserver::{Anonymous, Authentication, RequestHeaders, StaticTokens};
+use anyhow::{Context as _, bail};
+use minato_apiserver::{
+    Anonymous, Authentication, AuthenticationFile, AuthorizationMode, FailurePolicy, RequestHeaders, StaticTokens,
+    TokenWebhookOptions, WebhookOptions,
+};
 use minato_pki::{PublicKey, SigningKey};
 
 /// What the options say of authentication.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuthenticationOptions {
     pub(crate) anonymous: bool,
+    /// Issuers of OpenID Connect.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) webhook: Option<TokenWebhookOptions>,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) client_ca_file: Option<PathBuf>,
     /// Authorities of proxies, and the headers that they may set.
@@ -34,8 +41,14 @@ impl AuthenticationOptions {
             Some((path, headers)) => Some(RequestHeaders { client_ca_pem: read(path)?, ..headers.clone() }),
             None => None,
         };
+        let file = match &self.file {
+            Some(path) => AuthenticationFile::parse(&read(path)?).with_context(|| format!("{}", path.display()))?,
+            None => AuthenticationFile::default(),
+        };
         Ok(Authentication {
-            anonymous: Anonymous { enabled: self.anonymous, paths: Vec::new() },
+            anonymous: file.anonymous.unwrap_or(Anonymous { enabled: self.anonymous, paths: Vec::new() }),
+            issuers: file.issuers,
+            webhook: self.webhook.clone(),
             tokens,
             client_ca_pem,
             request_headers,
@@ -51,6 +64,45 @@ impl AuthenticationOptions {
             }
         }
         Ok(())
+    }
+}
+
+/// What the options say of authorisation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AuthorizationOptions {
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) modes: Vec<String>,
+    pub(crate) webhook: Option<PathBuf>,
+    pub(crate) authorized_time: Duration,
+    pub(crate) unauthorized_time: Duration,
+}
+
+impl AuthorizationOptions {
+    /// The authorisers in their order.
+    pub(crate) fn load(&self) -> anyhow::Result<Vec<AuthorizationMode>> {
+        if let Some(path) = &self.file {
+            if !self.modes.is_empty() || self.webhook.is_some() {
+                bail!("authorization-config excludes authorization-mode and authorization-webhook-config-file");
+            }
+            return AuthorizationMode::read(&read(path)?).with_context(|| format!("{}", path.display()));
+        }
+        if self.modes.is_empty() {
+            return Ok(vec![AuthorizationMode::Node, AuthorizationMode::Rbac]);
+        }
+        let modes = self.modes.iter().map(|mode| match (mode.as_str(), &self.webhook) {
+            ("Webhook", Some(kubeconfig)) => Ok(AuthorizationMode::Webhook(Box::new(WebhookOptions {
+                name: "default".to_owned(),
+                kubeconfig: kubeconfig.clone(),
+                authorized_time: self.authorized_time,
+                unauthorized_time: self.unauthorized_time,
+                timeout: Duration::from_secs(30),
+                failure_policy: FailurePolicy::NoOpinion,
+                match_conditions: Vec::new(),
+            }))),
+            ("Webhook", None) => bail!("authorization-mode: Webhook needs authorization-webhook-config-file"),
+            (mode, _) => AuthorizationMode::parse(mode).context("authorization-mode"),
+        });
+        modes.collect()
     }
 }
 

@@ -73,6 +73,7 @@ impl ControlPlane {
             front_proxy: Some(front_proxy(layout, &authority)?),
             issuer: settings.authentication.service_account_issuer.clone().unwrap_or(defaults.issuer),
             authentication,
+            authorization: settings.authorization.load()?,
         };
         let api =
             ApiServer::build(&config, Arc::clone(&backend), Arc::clone(&signer), Arc::new(kubelet_tls), scope.clone())?;

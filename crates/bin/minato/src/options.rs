@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use minato_apiserver::{AuditOptions, FileOptions, RequestHeaders};
+use minato_apiserver::{AuditOptions, FileOptions, RequestHeaders, TokenWebhookOptions};
 use serde::Deserialize;
 
-use crate::authentication::AuthenticationOptions;
+use crate::authentication::{AuthenticationOptions, AuthorizationOptions};
 
 /// The data directory unless another is given.
 pub(crate) const DATA_DIR: &str = "/var/lib/minato";
@@ -109,6 +109,30 @@ pub(crate) struct ServerOptions {
     /// How headers with other facts about the user begin [default: X-Remote-Extra-]
     #[arg(long, value_name = "PREFIXES", value_delimiter = ',')]
     requestheader_extra_headers_prefix: Vec<String>,
+    /// Know users by the tokens of OpenID Connect issuers, as this AuthenticationConfiguration says
+    #[arg(long, value_name = "FILE")]
+    authentication_config: Option<PathBuf>,
+    /// Ask the webhook of this kubeconfig about tokens that nobody else knows
+    #[arg(long, value_name = "FILE")]
+    authentication_token_webhook_config_file: Option<PathBuf>,
+    /// How long that webhook's answers are good [default: 2m]
+    #[arg(long, value_name = "DURATION")]
+    authentication_token_webhook_cache_ttl: Option<String>,
+    /// Who decides what users may, in order: AlwaysAllow, AlwaysDeny, Node, RBAC, Webhook [default: Node,RBAC]
+    #[arg(long, value_name = "MODES", value_delimiter = ',')]
+    authorization_mode: Vec<String>,
+    /// The kubeconfig of the webhook among the modes
+    #[arg(long, value_name = "FILE")]
+    authorization_webhook_config_file: Option<PathBuf>,
+    /// How long that webhook's yes is good [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    authorization_webhook_cache_authorized_ttl: Option<String>,
+    /// How long that webhook's no is good [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    authorization_webhook_cache_unauthorized_ttl: Option<String>,
+    /// Who decides, as this AuthorizationConfiguration says; instead of --authorization-mode
+    #[arg(long, value_name = "FILE")]
+    authorization_config: Option<PathBuf>,
     /// Accept service-account tokens of these keys too (public keys or certificates, PEM): those before a rotation
     #[arg(long, value_name = "FILE")]
     service_account_key_file: Vec<PathBuf>,
@@ -136,6 +160,7 @@ pub(crate) struct Settings {
     pub(crate) requests_inflight_max: u32,
     pub(crate) audit: AuditOptions,
     pub(crate) authentication: AuthenticationOptions,
+    pub(crate) authorization: AuthorizationOptions,
     pub(crate) log_level: String,
 }
 
@@ -233,7 +258,31 @@ impl ServerOptions {
             ),
         };
         let proxies = self.requestheader_client_ca_file.or(file.requestheader_client_ca_file);
+        let mut duration = |name: &str, given: Option<String>, default: u64| match given {
+            None => Duration::from_secs(default),
+            Some(text) => minato_apiserver::parse_duration(&text).unwrap_or_else(|| {
+                problems.push(format!("{name}: {text:?} is not a duration such as 10s or 1m30s"));
+                Duration::ZERO
+            }),
+        };
+        let token_time = self.authentication_token_webhook_cache_ttl.or(file.authentication_token_webhook_cache_ttl);
+        let token_time = duration("authentication-token-webhook-cache-ttl", token_time, 120);
+        let yes = self.authorization_webhook_cache_authorized_ttl.or(file.authorization_webhook_cache_authorized_ttl);
+        let no =
+            self.authorization_webhook_cache_unauthorized_ttl.or(file.authorization_webhook_cache_unauthorized_ttl);
+        let authorization = AuthorizationOptions {
+            file: self.authorization_config.or(file.authorization_config),
+            webhook: self.authorization_webhook_config_file.or(file.authorization_webhook_config_file),
+            authorized_time: duration("authorization-webhook-cache-authorized-ttl", yes, 300),
+            unauthorized_time: duration("authorization-webhook-cache-unauthorized-ttl", no, 30),
+            modes: or(&self.authorization_mode, &file.authorization_mode, &[]),
+        };
         let authentication = AuthenticationOptions {
+            file: self.authentication_config.or(file.authentication_config),
+            webhook: self
+                .authentication_token_webhook_config_file
+                .or(file.authentication_token_webhook_config_file)
+                .map(|kubeconfig| TokenWebhookOptions { kubeconfig, cache_time: token_time }),
             anonymous: self.anonymous_auth.or(file.anonymous_auth).unwrap_or(true),
             token_file: self.token_auth_file.or(file.token_auth_file),
             client_ca_file: self.client_ca_file.or(file.client_ca_file),
@@ -260,6 +309,7 @@ impl ServerOptions {
             requests_inflight_max,
             audit,
             authentication,
+            authorization,
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| LOG_LEVEL.to_owned()),
         })
     }

@@ -9,19 +9,26 @@ mod bootstrap_token;
 mod config;
 mod impersonate;
 mod legacy_token;
+mod oidc;
 mod request_header;
 mod token_file;
+mod webhook;
 
 use http::{HeaderMap, Request, header};
 use minato_http::Peer;
-use minato_pki::{ClientAuthority, identity_of};
+use minato_pki::{ClientAuthority, Token, identity_of};
 
 use crate::core::Core;
 use crate::identity::{User, UserInfo};
 use crate::status::ApiError;
 
 pub use config::{Anonymous, Authentication, AuthenticationError, RequestHeaders};
+pub use oidc::{AuthenticationFile, AuthenticationFileError, ClaimOrExpression, JwtIssuer, Rule};
 pub use token_file::{StaticTokens, TokenFileError};
+pub use webhook::TokenWebhookOptions;
+
+use oidc::Issuer;
+use webhook::TokenWebhook;
 
 /// What a request shows of who sends it.
 #[derive(Clone, Copy)]
@@ -54,6 +61,8 @@ pub(crate) struct Authenticators {
     anonymous: Anonymous,
     tokens: StaticTokens,
     proxy: Option<Proxy>,
+    issuers: Vec<Issuer>,
+    webhook: Option<TokenWebhook>,
 }
 
 /// A proxy that says who its users are.
@@ -74,7 +83,13 @@ impl Authenticators {
             }),
             None => None,
         };
-        Ok(Self { anonymous: config.anonymous.clone(), tokens: config.tokens.clone(), proxy })
+        Ok(Self {
+            anonymous: config.anonymous.clone(),
+            tokens: config.tokens.clone(),
+            proxy,
+            issuers: config.issuers.iter().map(Issuer::new).collect::<Result<_, _>>()?,
+            webhook: config.webhook.as_ref().map(TokenWebhook::new).transpose()?,
+        })
     }
 }
 
@@ -146,6 +161,24 @@ impl Core {
         if for_server && let Some(user) = bootstrap_token::user(self.memory(), token) {
             return Some((user, own()));
         }
-        None
+        if let Some(known) = self.by_issuer(token, audiences).await {
+            return Some(known);
+        }
+        self.authenticators.webhook.as_ref()?.user(self.memory(), token, audiences, &self.issuer).await
+    }
+
+    async fn by_issuer(&self, token: &str, audiences: &[String]) -> Option<(User, Vec<String>)> {
+        if self.authenticators.issuers.is_empty() {
+            return None;
+        }
+        let token = Token::parse(token).ok()?;
+        let issuer = self.authenticators.issuers.iter().find(|issuer| issuer.made(&token))?;
+        let (user, found) = issuer
+            .user(self.memory(), &token)
+            .await
+            .inspect_err(|error| tracing::warn!(%error, "the token of an OpenID Connect issuer is refused"))
+            .ok()?;
+        let shared: Vec<String> = found.into_iter().filter(|audience| audiences.contains(audience)).collect();
+        (audiences.is_empty() || !shared.is_empty()).then_some((user, shared))
     }
 }

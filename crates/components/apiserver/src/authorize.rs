@@ -3,19 +3,22 @@
 //! Members of `system:masters` may do everything, whatever the list says. [`Authorizer::decide`] is what requests use;
 //! [`Authorizer::allows`] is for callers that only want to know, such as admission and access reviews of many things.
 
-// The webhook and Node authorisers read what nothing else does.
-#![allow(dead_code)]
-
+mod config;
 mod selector;
+mod webhook;
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use minato_mvcc::Memory;
 
 use crate::identity::{MASTERS, User};
 use crate::rbac::{Rbac, Rule, everything};
+use webhook::Webhook;
 
+pub use config::{AuthorizationError, AuthorizationMode};
 pub(crate) use selector::{Selector, SelectorRequirement, Selectors, parse_fields, parse_labels};
+pub use webhook::{FailurePolicy, WebhookOptions};
 
 /// What somebody wants to do.
 #[derive(Clone, Debug)]
@@ -82,6 +85,17 @@ enum Mode {
     Local(Box<dyn Authorize>),
     /// Roles and bindings.
     Rbac,
+    /// Somebody else.
+    Webhook(Box<Webhook>),
+}
+
+/// Everything, or nothing, is allowed.
+struct Always(bool);
+
+impl Authorize for Always {
+    fn decide(&self, _: &User, _: &Action<'_>) -> Decision {
+        if self.0 { Decision::Allow(None) } else { Decision::NoOpinion(Some("Everything is forbidden.".into())) }
+    }
 }
 
 /// The list.
@@ -91,26 +105,26 @@ pub(crate) struct Authorizer {
 }
 
 impl Authorizer {
-    pub(crate) fn new(memory: Memory) -> Self {
-        Self { modes: vec![Mode::Rbac], rbac: Rbac::new(memory) }
+    pub(crate) fn new(memory: &Memory, modes: &[AuthorizationMode]) -> Result<Self, AuthorizationError> {
+        let mode = |mode: &AuthorizationMode| {
+            Ok(Some(match mode {
+                AuthorizationMode::AlwaysAllow => Mode::Local(Box::new(Always(true))),
+                AuthorizationMode::AlwaysDeny => Mode::Local(Box::new(Always(false))),
+                // What nodes may is in the role `system:node`.
+                AuthorizationMode::Node => return Ok(None),
+                AuthorizationMode::Rbac => Mode::Rbac,
+                AuthorizationMode::Webhook(options) => {
+                    Mode::Webhook(Box::new(Webhook::new((**options).clone(), memory.clone())?))
+                }
+            }))
+        };
+        let modes =
+            modes.iter().filter_map(|entry| mode(entry).transpose()).collect::<Result<Vec<_>, AuthorizationError>>()?;
+        Ok(Self { modes, rbac: Rbac::new(memory.clone()) })
     }
 
     /// Asks the list.
     pub(crate) async fn decide(&self, user: &User, action: &Action<'_>) -> Decision {
-        self.local(user, action)
-    }
-
-    /// Whether the list allows `action`.
-    pub(crate) fn allows(&self, user: &User, action: &Action<'_>) -> bool {
-        self.decide_now(user, action).is_allowed()
-    }
-
-    /// Asks the list from where nothing can be awaited.
-    pub(crate) fn decide_now(&self, user: &User, action: &Action<'_>) -> Decision {
-        self.local(user, action)
-    }
-
-    fn local(&self, user: &User, action: &Action<'_>) -> Decision {
         if user.in_group(MASTERS) {
             return Decision::Allow(None);
         }
@@ -119,6 +133,7 @@ impl Authorizer {
             let decision = match mode {
                 Mode::Local(authorizer) => authorizer.decide(user, action),
                 Mode::Rbac => self.rbac.decide(user, action),
+                Mode::Webhook(webhook) => webhook.decide(user, action).await,
             };
             match decision {
                 Decision::NoOpinion(reason) => reasons.extend(reason),
@@ -126,6 +141,21 @@ impl Authorizer {
             }
         }
         no_opinion(&reasons)
+    }
+
+    /// Whether the list allows `action`.
+    pub(crate) fn allows(&self, user: &User, action: &Action<'_>) -> bool {
+        self.decide_now(user, action).is_allowed()
+    }
+
+    /// Asks the list from where nothing can be awaited; a webhook in it makes this thread wait.
+    pub(crate) fn decide_now(&self, user: &User, action: &Action<'_>) -> Decision {
+        if self.modes.iter().any(|mode| matches!(mode, Mode::Webhook(_))) {
+            let runtime = tokio::runtime::Handle::current();
+            return tokio::task::block_in_place(|| runtime.block_on(self.decide(user, action)));
+        }
+        // Without a webhook nothing is waited for, and the first look has the answer.
+        self.decide(user, action).now_or_never().unwrap_or(Decision::NoOpinion(None))
     }
 
     /// The rules that `user` has in `namespace`, for a rules review.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use crate::aggregate::FrontProxy;
 use crate::audit::{AuditError, AuditOptions};
 use crate::authenticate::{Authentication, AuthenticationError};
+use crate::authorize::{AuthorizationError, AuthorizationMode};
 
 /// Configuration of an API server.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub front_proxy: Option<FrontProxy>,
     /// How users prove who they are.
     pub authentication: Authentication,
+    /// Who decides what they may, in order.
+    pub authorization: Vec<AuthorizationMode>,
 }
 
 impl Default for Config {
@@ -42,6 +45,7 @@ impl Default for Config {
             audit: AuditOptions::default(),
             front_proxy: None,
             authentication: Authentication::default(),
+            authorization: vec![AuthorizationMode::Node, AuthorizationMode::Rbac],
         }
     }
 }
@@ -55,6 +59,9 @@ pub enum ConfigError {
     /// Ways to prove who one is.
     #[error(transparent)]
     Authentication(#[from] AuthenticationError),
+    /// Who decides.
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
     /// Not an IPv4 network.
     #[error("service-cidr: {given:?} is not an IPv4 network such as 10.43.0.0/16")]
     Cidr {

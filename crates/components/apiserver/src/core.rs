@@ -60,7 +60,7 @@ impl Core {
         Self {
             registry: Registry::new(minato_kinds::builtins()),
             authenticators: parts.authenticators,
-            authorizer: Authorizer::new(memory.clone()),
+            authorizer: parts.authorizer,
             hooks: Hooks::new(),
             signer: parts.signer,
             issuer: parts.issuer,
@@ -131,6 +131,7 @@ impl Core {
 pub(crate) struct Parts {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) authenticators: Authenticators,
+    pub(crate) authorizer: Authorizer,
     pub(crate) signer: Arc<SigningKey>,
     pub(crate) issuer: String,
     pub(crate) jwks_uri: String,

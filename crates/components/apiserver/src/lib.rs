@@ -43,6 +43,7 @@ mod passage;
 mod patch;
 mod proxy;
 mod rbac;
+mod recent;
 mod registry;
 mod relay;
 mod reserve;
@@ -61,7 +62,11 @@ mod write;
 
 pub use aggregate::FrontProxy;
 pub use audit::{AuditError, AuditOptions, FileOptions, PolicyError};
-pub use authenticate::{Anonymous, Authentication, AuthenticationError, RequestHeaders, StaticTokens, TokenFileError};
+pub use authenticate::{
+    Anonymous, Authentication, AuthenticationError, AuthenticationFile, AuthenticationFileError, ClaimOrExpression,
+    JwtIssuer, RequestHeaders, Rule, StaticTokens, TokenFileError, TokenWebhookOptions,
+};
+pub use authorize::{AuthorizationError, AuthorizationMode, FailurePolicy, WebhookOptions};
 pub use body::ResponseBody;
 pub use config::{Config, ConfigError};
 pub use identity::{User, UserInfo};

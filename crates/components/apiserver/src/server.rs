@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::audit::Audit;
 use crate::authenticate::Authenticators;
+use crate::authorize::Authorizer;
 use crate::bootstrap::Advertised;
 use crate::config::{Config, ConfigError, service_addresses};
 use crate::core::{Core, Parts};
@@ -59,8 +60,10 @@ impl ApiServer {
         let addresses = service_addresses(&config.service_cidr)?;
         let metrics = Metrics::new();
         let audit = Audit::open(&config.audit, &metrics, backend.memory(), &scope)?;
+        let authorizer = Authorizer::new(backend.memory(), &config.authorization).map_err(ConfigError::from)?;
         let core = Core::new(Parts {
             backend,
+            authorizer,
             authenticators: Authenticators::new(&config.authentication).map_err(ConfigError::from)?,
             signer,
             issuer: config.issuer.clone(),

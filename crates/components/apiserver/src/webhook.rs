@@ -7,6 +7,8 @@
 // Callers follow.
 #![allow(dead_code)]
 
+mod review;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -140,10 +142,26 @@ impl Endpoint {
         &self.url
     }
 
+    /// Reads what is there, within `limit`.
+    pub(crate) async fn get(&self, memory: &Memory, limit: Duration) -> Result<Bytes, CallError> {
+        self.call(memory, String::new(), None, limit).await
+    }
+
     /// Posts `body` and reads the answer's body, all within `limit`. Services are looked up in `memory`.
     pub(crate) async fn post(&self, memory: &Memory, body: Bytes, limit: Duration) -> Result<Bytes, CallError> {
         let separator = if self.path.contains('?') { '&' } else { '?' };
         let suffix = format!("{separator}timeout={}s", limit.as_secs().max(1));
+        self.call(memory, suffix, Some(body), limit).await
+    }
+
+    /// POST where there is a body, else GET.
+    async fn call(
+        &self,
+        memory: &Memory,
+        suffix: String,
+        body: Option<Bytes>,
+        limit: Duration,
+    ) -> Result<Bytes, CallError> {
         let url = format!("{}{suffix}", self.url);
         let failed = |why: String| CallError::Transport { url: url.clone(), why };
         let address = self.address(memory).map_err(failed)?;
@@ -176,7 +194,7 @@ impl Endpoint {
         }
     }
 
-    async fn exchange(&self, address: &str, suffix: &str, body: Bytes) -> Result<(StatusCode, Bytes), Failure> {
+    async fn exchange(&self, address: &str, suffix: &str, body: Option<Bytes>) -> Result<(StatusCode, Bytes), Failure> {
         // A connection that was kept may have been closed meanwhile: then the call has not been read, and is made again.
         while let Some(mut sender) = self.kept(address) {
             let request = self.request(suffix, body.clone())?;
@@ -226,12 +244,15 @@ impl Endpoint {
         Some(idle.swap_remove(place).sender)
     }
 
-    fn request(&self, suffix: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, suffix: &str, body: Option<Bytes>) -> Result<Request<Full<Bytes>>, Failure> {
         let host = match &self.place {
             Place::Url { host, port } => format!("{host}:{port}"),
             Place::Service { port, .. } => format!("{}:{port}", self.host_name),
         };
-        let mut request = Request::post(format!("{}{suffix}", self.path))
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{suffix}", self.path))
             .header(header::HOST, host)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json, */*")
@@ -239,7 +260,7 @@ impl Endpoint {
         if let Some(value) = &self.authorization {
             request = request.header(header::AUTHORIZATION, value);
         }
-        request.body(Full::new(body)).map_err(|error| Failure::Other(error.to_string()))
+        request.body(Full::new(body.unwrap_or_default())).map_err(|error| Failure::Other(error.to_string()))
     }
 
     async fn connect(&self, address: &str) -> Result<SendRequest<Full<Bytes>>, String> {

@@ -1,6 +1,9 @@
 //! How users may prove who they are.
 
+use super::oidc::{AuthenticationFileError, JwtIssuer};
 use super::token_file::StaticTokens;
+use super::webhook::TokenWebhookOptions;
+use crate::kubeconfig::KubeconfigError;
 
 /// Settings of authentication; the default knows client certificates, service accounts and bootstrap tokens.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +16,10 @@ pub struct Authentication {
     pub client_ca_pem: String,
     /// Proxies that authenticate their users themselves.
     pub request_headers: Option<RequestHeaders>,
+    /// Issuers of OpenID Connect tokens.
+    pub issuers: Vec<JwtIssuer>,
+    /// Who is asked about tokens that nobody else knows.
+    pub webhook: Option<TokenWebhookOptions>,
 }
 
 /// Requests without credentials.
@@ -59,4 +66,10 @@ pub enum AuthenticationError {
     /// Authorities that are none.
     #[error("the certificates of the client authorities cannot be used")]
     Authority(#[from] minato_pki::TlsError),
+    /// An issuer that makes no sense.
+    #[error("authentication-config: {0}")]
+    Issuer(#[from] AuthenticationFileError),
+    /// The webhook's kubeconfig.
+    #[error("authentication-token-webhook-config-file: {0}")]
+    Webhook(#[from] KubeconfigError),
 }

@@ -12,6 +12,7 @@ mod issuer;
 mod policies;
 mod proxy;
 mod rbac;
+mod remote;
 mod server;
 mod serving;
 mod webhooks;

@@ -66,7 +66,7 @@ fn roles_rights_and_tokens() -> anyhow::Result<()> {
     // A Secret for a token is filled, and goes with its account.
     kubectl.feed(
         "create -f -",
-        "{apiVersion: v1, kind: Secret, metadata: {name: long, annotations: {kubernetes.io/service-account.name: bot}}, type: kubernetes.io/service-account-token}",
+        "---\n{apiVersion: v1, kind: Secret, metadata: {name: long, annotations: {kubernetes.io/service-account.name: bot}}, type: kubernetes.io/service-account-token}",
     )?;
     let mut token = String::new();
     eventually(PATIENCE, || {
@@ -117,7 +117,7 @@ fn a_certificate_for_a_user() -> anyhow::Result<()> {
     let encoded = String::from_utf8(openssl(&["base64", "-A", "-in", &request])?)?;
     let object = |name: &str, signer: &str, usages: &str| {
         format!(
-            "{{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {{name: {name}}}, spec: {{request: {encoded}, signerName: {signer}, expirationSeconds: 3600, usages: [{usages}]}}}}"
+            "---\n{{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {{name: {name}}}, spec: {{request: {encoded}, signerName: {signer}, expirationSeconds: 3600, usages: [{usages}]}}}}"
         )
     };
     kubectl.feed("create -f -", &object("alice", "kubernetes.io/kube-apiserver-client", "client auth"))?;
