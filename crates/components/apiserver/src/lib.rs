@@ -6,9 +6,11 @@
 //! stored and sent: what a commit wrote is what GET, LIST and WATCH send.
 //!
 //! ```text
-//! service ─ route, authenticate, rbac
-//!    ├─ health, discovery, openapi
+//! passage (id, time limit, metrics, audit, flow) ─ service ─ route, authenticate, authorize
+//!    ├─ health, metrics, discovery, openapi
+//!    ├─ aggregate ─► relay ─► another API server
 //!    └─ call ─ list, watch ◄─ filter, encode ◄─ memory
+//!            ├ subresource ─ tunnel, proxy ─► relay ─► kubelet, pod, service
 //!            └ patch, subresource, reviews ─► write ─ admission, reserve ─► backend
 //! ```
 
