@@ -45,15 +45,16 @@ const MUTATING: &[Mutate] =
 const VALIDATING: &[Validate] = &[crate::rbac::check_grant];
 
 impl Core {
-    /// The part of admission that may change `object`, before the strategy validates it.
-    pub(crate) async fn mutate(&self, context: &Context<'_>, object: &mut Value) -> Result<(), ApiError> {
+    /// The part of admission that may change `object`, before the strategy validates it; says whether webhooks or
+    /// policies did.
+    pub(crate) async fn mutate(&self, context: &Context<'_>, object: &mut Value) -> Result<bool, ApiError> {
         if context.target.admitted {
-            return Ok(());
+            return Ok(false);
         }
         MUTATING.iter().try_for_each(|plugin| plugin(context, object))?;
         let Some(hooks) = self.hooks_if(|hooks| !(hooks.mutating.is_empty() && hooks.mutating_policies.is_empty()))
         else {
-            return Ok(());
+            return Ok(false);
         };
         let (mut rounds, mut policies) = (Rounds::default(), policy::Applied::default());
         let by_policies = policy::mutate(&hooks.mutating_policies, context, object, &mut policies)?;
@@ -62,7 +63,7 @@ impl Core {
             policies.changed();
         }
         if !(by_policies || by_webhooks) {
-            return Ok(());
+            return Ok(false);
         }
         // Once more, where something changed behind those who want to know.
         let before = object.clone();
@@ -75,7 +76,7 @@ impl Core {
         if rounds.wants_another() {
             webhooks::mutate(&hooks.mutating, context, object, &mut rounds, 1).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The part of admission that only says yes or no, last before the write.

@@ -144,7 +144,6 @@ impl Remarks {
     }
 
     /// The annotations so far, for the audit log.
-    #[allow(dead_code)]
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         self.annotations.lock().clone()
     }

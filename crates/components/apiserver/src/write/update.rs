@@ -51,7 +51,10 @@ impl Core {
             }
             target.note_owner(kind, Some(&old), &mut new);
             let context = target.context(self, Operation::Update, name, Some(&old));
-            self.mutate(&context, &mut new).await?;
+            if self.mutate(&context, &mut new).await? {
+                // What others have made of it is still this object.
+                carry_identity(target, name, &mut new, &old)?;
+            }
             prepare(target, kind, &mut new, &old);
             let invalid = |errors: Vec<FieldError>| ApiError::invalid(&resource.subject_by_kind(name), &errors);
             let reservation = match self.reserve_of(resource) {

@@ -173,6 +173,16 @@ async fn patches_that_do_not_fit_are_refused() {
         assert!(message.starts_with("Internal error occurred: ") && message.contains(expected), "{name}: {message}");
         admin.send(Method::DELETE, &format!("{}/{name}", path_of(MUTATING)), None).await;
     }
+    // An update stays one of the same object.
+    let created = admin.create(CONFIGS, &config_map("stays")).await;
+    let hook = Hook::start(|request| match request["operation"].as_str() {
+        Some("UPDATE") => patch(&json!([{"op": "replace", "path": "/metadata/name", "value": "other"}])),
+        _ => json!({"allowed": true}),
+    })
+    .await;
+    register(&admin, MUTATING, "renames", &hook.config, json!({})).await;
+    let (code, status) = admin.put(&format!("{CONFIGS}/stays"), &created).await;
+    assert_eq!(code, StatusCode::BAD_REQUEST, "{status}");
 }
 
 #[tokio::test]
