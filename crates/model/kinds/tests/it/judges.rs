@@ -65,7 +65,7 @@ fn webhooks() {
             ],
         ),
         (
-            vec![("/spec/variables", json!([{"name": "1", "expression": "x"}, {"name": "a"}]))],
+            vec![("/spec/variables", json!([{"name": "1", "expression": "true"}, {"name": "a"}]))],
             vec![
                 "spec.variables[0].name: Invalid value: \"1\": name is not a valid CEL identifier",
                 "spec.variables[1].expression: Required value: expression is not specified",
