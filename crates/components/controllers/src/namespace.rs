@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{DynamicObject, ListParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client};
 use minato_client::{Backoff, Informer, Next, ObjectKey, Queue};
@@ -179,7 +179,7 @@ async fn empty(
         return Ok(Vec::new());
     }
     let url = <DynamicObject as kube::Resource>::url_path(&resource.api, Some(namespace));
-    let request = Request::new(url).delete_collection(&Default::default(), &ListParams::default());
+    let request = Request::new(url).delete_collection(&DeleteParams::background(), &ListParams::default());
     let request = request.map_err(kube::Error::BuildRequest)?;
     // The answer lists everything that was deleted: nobody reads it.
     client.request_text(request).await?;

@@ -69,6 +69,12 @@ pub trait Strategy: Sync + Send {
         None
     }
 
+    /// Whether what belongs to a deleted object stays when the request does not say: so it was when kinds began to have
+    /// dependents.
+    fn orphans_dependents(&self) -> bool {
+        false
+    }
+
     /// Whether PUT on a name that is not there creates.
     fn allow_create_on_update(&self) -> bool {
         false

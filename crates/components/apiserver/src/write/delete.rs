@@ -16,6 +16,8 @@ use crate::status::ApiError;
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
+/// What upstream says to whoever deletes a Job without saying what becomes of its pods.
+const JOB_PODS_STAY: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
 
 /// What happens to the objects that the deleted one owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,11 +152,15 @@ impl Core {
         options: &DeleteOptions,
     ) -> Result<Deletion, ApiError> {
         let key = target.key_of(name);
+        let declaration = &target.resource.declaration;
+        if options.propagation.is_none() && declaration.group == "batch" && declaration.kind == "Job" {
+            target.remarks.warn(JOB_PODS_STAY);
+        }
         for _ in 0..ATTEMPTS_MAX {
             let current = self.memory().get(&key).ok_or_else(|| target.resource.not_found(name))?;
             let old = parse(&current)?;
             options.check(target, name, &old)?;
-            let plan = match plan(&target.resource.declaration, &old, options, Timestamp::now()) {
+            let plan = match plan(declaration, &old, options, Timestamp::now()) {
                 Plan::Nothing => return Ok(Deletion::Marked(current)),
                 plan => plan,
             };
@@ -188,7 +194,7 @@ enum Plan {
 
 fn plan(declaration: &Declaration, old: &Value, options: &DeleteOptions, now: Timestamp) -> Plan {
     let mut new = old.clone();
-    propagate(&mut new, options.propagation);
+    propagate(&mut new, options.propagation.or_else(|| customary(declaration, old)));
     let held = object::finalizers(&new).next().is_some() || is_held_by_spec(declaration, &new);
     let grace = match declaration.strategy.default_grace_period(old) {
         // Deletion of this object is not graceful.
@@ -235,6 +241,12 @@ fn mark(object: &mut Value, grace_seconds: i64, from: Timestamp) {
 fn deletion_start(object: &Value, grace_seconds: i64, now: Timestamp) -> Timestamp {
     let end: Option<Timestamp> = object::text(object, "deletionTimestamp").parse().ok();
     end.and_then(|end| end.checked_sub(SignedDuration::from_secs(grace_seconds)).ok()).unwrap_or(now)
+}
+
+/// How dependents are treated where the request does not say: as a finalizer says, else as the kind has it.
+fn customary(declaration: &Declaration, object: &Value) -> Option<Propagation> {
+    let said = object::finalizers(object).any(|finalizer| finalizer == FOREGROUND || finalizer == ORPHAN);
+    (!said && declaration.strategy.orphans_dependents()).then_some(Propagation::Orphan)
 }
 
 /// Makes the finalizers say how the garbage collector is to treat the dependents.

@@ -16,6 +16,10 @@ use crate::warnings;
 pub(crate) struct ReplicationController;
 
 impl Strategy for ReplicationController {
+    fn orphans_dependents(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = object.make("spec") else { return };
         let labels = spec.or_null("template").or_null("metadata").or_null("labels").clone();

@@ -32,6 +32,10 @@ const LABELS: [(&str, &str); 4] = [
 const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
 
 impl Strategy for Job {
+    fn orphans_dependents(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = object.make("spec") else { return };
         if !spec.has("completions") && !spec.has("parallelism") {

@@ -130,7 +130,8 @@ impl Choices<'_> {
         let numbers = [0, 1, 2, 80, 443, 65_536, -1, 1_000_001, i64::from(i32::MAX), i64::from(i32::MIN), i64::MAX];
         let number = numbers[self.below(numbers.len())];
         let text = self.text();
-        let mut candidates = [json!(text), json!(number), json!(number % 2 == 0), json!("2026-01-01T00:00:00Z"), json!({})];
+        let mut candidates =
+            [json!(text), json!(number), json!(number % 2 == 0), json!("2026-01-01T00:00:00Z"), json!({})];
         if number < 0 {
             candidates.swap(0, 1);
         }
