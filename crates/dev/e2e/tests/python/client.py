@@ -23,17 +23,13 @@ def refused(code, call, *arguments, **named):
 
 
 def config_map(name, data, labels=None):
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, "labels": labels or {}},
-        "data": data,
-    }
+    metadata = {"name": name} if labels is None else {"name": name, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def create_read_replace_delete(api):
     core = client.CoreV1Api(api)
-    made = core.create_namespaced_config_map("default", config_map("one", {"a": "1"}))
+    made = core.create_namespaced_config_map("default", config_map("one", {"a": "1"}, labels={}))
     assert made.metadata.uid and made.metadata.resource_version
     assert made.metadata.labels is None, "empty maps are left out"
     assert refused(409, core.create_namespaced_config_map, "default", config_map("one", {})).reason == "Conflict"
