@@ -85,7 +85,7 @@ fn two_managers_of_one_object() -> anyhow::Result<()> {
             "diff --server-side --field-manager=other --force-conflicts -f -",
             &deployment("replicas: 1", "2"),
         )?,
-        &["-        image: example.com/web:1"],
+        &["- image: example.com/web:1", "- image: example.com/web:2"],
     )?;
     kubectl.feed(&format!("{other} --force-conflicts"), &deployment("replicas: 1", "2"))?;
     let forced = get(&kubectl, "deployment web")?;
