@@ -131,6 +131,7 @@ pub(crate) async fn apply(
         };
         match (code, written) {
             (_, Ok(written)) => {
+                let written = call.core.presented_one(resource, written).await?;
                 let bytes = encode::one(resource, call.form, &written)?;
                 return Ok(warn(body::json_bytes(code, bytes), &configuration.warnings));
             }

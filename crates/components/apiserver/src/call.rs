@@ -54,8 +54,8 @@ impl Call {
 
     /// Answers the request.
     pub(crate) async fn answer(self, request: http::Request<RequestBody>) -> Result<Response<ResponseBody>, ApiError> {
-        if let Some(text) = self.resource.declaration.deprecation {
-            self.remarks.warn(text);
+        if let Some(text) = &self.resource.declaration.deprecation {
+            self.remarks.warn(&**text);
         }
         options::check(self.verb, &self.query, &self.headers)?;
         if let Some(name) = &self.route.subresource {
@@ -72,7 +72,7 @@ impl Call {
         }
         let name = self.route.name.clone();
         match (self.verb, name) {
-            ("get", Some(name)) => list::get(&self, &name),
+            ("get", Some(name)) => list::get(&self, &name).await,
             ("list", None) => list::list(&self).await,
             ("watch", _) => watch::watch(&self).await,
             ("create", None) => self.create(request.into_body()).await,
@@ -88,6 +88,10 @@ impl Call {
     async fn decode(&self, body: RequestBody, warnings: &mut Vec<String>) -> Result<Value, ApiError> {
         let validation = FieldValidation::parse(&self.query)?;
         let format = negotiate::body_format(&self.headers)?;
+        if format == BodyFormat::Protobuf && self.resource.custom.is_some() {
+            let offered = "application/json, application/yaml";
+            return Err(ApiError::unsupported_media_type(minato_protobuf::MEDIA_TYPE, offered));
+        }
         let bytes = body::read(&self.headers, body).await?;
         decode::object(&self.resource, decode::parse(&bytes, format)?, validation, warnings)
     }
@@ -96,9 +100,13 @@ impl Call {
         if self.resource.declaration.namespaced && self.namespace.is_empty() {
             return Err(ApiError::method_not_allowed());
         }
+        if self.resource.declaration.verbs == Verbs::Ending {
+            return Err(ApiError::not_supported(&self.resource.subject(""), "create"));
+        }
         let mut warnings = Vec::new();
         let object = self.decode(body, &mut warnings).await?;
         let created = self.core.create(&self.target(), object).await?;
+        let created = self.core.presented_one(&self.resource, created).await?;
         let bytes = encode::one(&self.resource, self.form, &created)?;
         Ok(warn(body::json_bytes(StatusCode::CREATED, bytes), &warnings))
     }
@@ -116,10 +124,12 @@ impl Call {
         let absent = self.core.memory().get(&self.target().key_of(name)).is_none();
         if absent && kind == UpdateKind::Object && declaration.strategy.allow_create_on_update() {
             let created = self.core.create(&self.target(), object).await?;
+            let created = self.core.presented_one(&self.resource, created).await?;
             let bytes = encode::one(&self.resource, self.form, &created)?;
             return Ok(warn(body::json_bytes(StatusCode::CREATED, bytes), &warnings));
         }
         let written = self.core.update(&self.target(), name, kind, &mut |_| Ok(object.clone())).await?;
+        let written = self.core.presented_one(&self.resource, written).await?;
         let bytes = encode::one(&self.resource, self.form, &written)?;
         Ok(warn(body::json_bytes(StatusCode::OK, bytes), &warnings))
     }
@@ -143,6 +153,7 @@ impl Call {
                 Ok(body::json(StatusCode::OK, &status::deleted(&self.resource.subject(name), &uid)))
             }
             Deletion::Removed(object) | Deletion::Marked(object) => {
+                let object = self.core.presented_one(&self.resource, object).await?;
                 Ok(body::json_bytes(StatusCode::OK, encode::one(&self.resource, Form::Object, &object)?))
             }
         }
@@ -162,6 +173,7 @@ impl Call {
             let target = Target { namespace: &object.key.namespace, dry_run: options.dry_run, ..self.target() };
             match self.core.delete(&target, &object.key.name, &options).await {
                 Ok(Deletion::Removed(object) | Deletion::Marked(object)) => {
+                    let object = self.core.presented_one(&self.resource, object).await?;
                     items.push(encode::shown_value(&self.resource, &object)?);
                 }
                 // Somebody else was faster; it is gone, as was asked for.

@@ -3,6 +3,7 @@
 use minato_schema::{Conformed, Schema};
 use serde_json::{Map, Value};
 
+use crate::custom::Custom;
 use crate::negotiate::BodyFormat;
 use crate::registry::Resource;
 use crate::route::Query;
@@ -97,6 +98,17 @@ pub(crate) fn conform(
             ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {mismatch}"))
         })?,
     };
+    complain(object, duplicates, &unknown_fields, validation, warnings)
+}
+
+/// Unknown and duplicate fields become an error or warnings, as `validation` says.
+fn complain(
+    object: &Value,
+    duplicates: &[String],
+    unknown_fields: &[String],
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<(), ApiError> {
     let complaints: Vec<String> = duplicates
         .iter()
         .map(|path| format!("duplicate field {path:?}"))
@@ -118,6 +130,25 @@ pub(crate) fn conform(
     }
 }
 
+/// Brings the metadata of a custom object to its shape and drops what its schema does not specify; the paths of what was
+/// unknown.
+fn prune(custom: &Custom, object: &mut Value) -> Result<Vec<String>, ApiError> {
+    let mut unknown = Vec::new();
+    if let (Some(metadata), Some(shape)) = (object.get_mut("metadata"), metadata_shape()) {
+        let conformed = minato_schema::conform(shape, metadata).map_err(|mismatch| {
+            ApiError::bad_request(format!("failed to convert metadata to ObjectMeta: {mismatch}"))
+        })?;
+        unknown.extend(conformed.unknown_fields.iter().map(|path| format!("metadata.{path}")));
+    }
+    unknown.extend(minato_structural::prune(custom.schema(), object));
+    Ok(unknown)
+}
+
+/// The shape of `metadata`, which is the same for all kinds.
+pub(crate) fn metadata_shape() -> Option<&'static Schema> {
+    minato_schema::builtin("", "v1", "ConfigMap")?.field("metadata")
+}
+
 /// Takes a parsed body of `resource` to its storage version.
 pub(crate) fn object(
     resource: &Resource,
@@ -127,7 +158,13 @@ pub(crate) fn object(
 ) -> Result<Value, ApiError> {
     let Parsed { mut value, duplicates } = parsed;
     check_kind(&mut value, &resource.api_version, &resource.declaration.kind)?;
-    conform(resource.schema(), &mut value, &duplicates, validation, warnings)?;
+    match &resource.custom {
+        Some(custom) => {
+            let unknown = prune(custom, &mut value)?;
+            complain(&value, &duplicates, &unknown, validation, warnings)?;
+        }
+        None => conform(resource.schema(), &mut value, &duplicates, validation, warnings)?,
+    }
     resource.declaration.to_storage(&mut value);
     if let Value::Object(fields) = &mut value {
         let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));

@@ -115,7 +115,7 @@ fn classic(resource: &Resource) -> Vec<Value> {
     });
     add_names(&mut value, declaration);
     if let Value::Object(fields) = &mut value {
-        fields.insert("storageVersionHash".to_owned(), version_hash(declaration).into());
+        fields.insert("storageVersionHash".to_owned(), version_hash(resource).into());
     }
     let mut all = vec![value];
     for subresource in declaration.subresources {
@@ -144,9 +144,14 @@ fn add_names(value: &mut Value, declaration: &Declaration) {
 }
 
 /// Changes when the stored version does: clients only compare it.
-fn version_hash(declaration: &Declaration) -> String {
+fn version_hash(resource: &Resource) -> String {
     use base64::Engine as _;
-    let hash = hash(&(&declaration.storage, &declaration.storage_api_version, &declaration.kind));
+    let declaration = &*resource.declaration;
+    let stored = match &resource.custom {
+        Some(custom) => &*custom.stored_api_version,
+        None => &*declaration.storage_api_version,
+    };
+    let hash = hash(&(&declaration.storage, stored, &declaration.kind));
     base64::engine::general_purpose::STANDARD.encode(hash.to_be_bytes())
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn partial(object: &Value) -> Value {
 
 /// A row of a table.
 pub(crate) fn row(resource: &Resource, object: &Value, include: IncludeObject, now: Timestamp) -> Value {
-    let cells = (resource.printer().cells)(object, now);
+    let cells = resource.cells(object, now);
     let mut row = Map::new();
     row.insert("cells".to_owned(), cells.into());
     match include {
@@ -91,17 +91,7 @@ pub(crate) fn row(resource: &Resource, object: &Value, include: IncludeObject, n
 
 /// `meta.k8s.io/v1 Table`.
 pub(crate) fn table(resource: &Resource, metadata: Value, rows: Vec<Value>, with_columns: bool) -> Value {
-    let columns: Vec<Value> = if with_columns {
-        let columns = resource.printer().columns.iter();
-        columns
-            .map(|column| {
-                json!({"name": column.name, "type": column.kind, "format": column.format,
-                    "description": column.description, "priority": column.priority})
-            })
-            .collect()
-    } else {
-        Vec::new()
-    };
+    let columns = if with_columns { resource.columns() } else { Vec::new() };
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
         "columnDefinitions": columns, "rows": rows})
 }

@@ -15,7 +15,16 @@ pub(crate) struct Filter {
     labels: LabelSelector,
     fields: FieldSelector,
     /// Paths of `fields` as the store knows them, in the order of the requirements.
-    stored: Vec<&'static str>,
+    stored: Vec<Stored>,
+}
+
+/// Where the value of a field comes from.
+#[derive(Clone, Debug)]
+enum Stored {
+    /// The store keeps it beside the object.
+    Kept(&'static str),
+    /// It is looked up in the object: selectable fields of custom kinds.
+    Read(String),
 }
 
 impl Filter {
@@ -49,10 +58,17 @@ impl Filter {
             .requirements()
             .iter()
             .map(|requirement| {
-                resource
-                    .declaration
-                    .stored_field(&requirement.path)
-                    .ok_or_else(|| ApiError::bad_request(format!("field label not supported: {}", requirement.path)))
+                let path = &requirement.path;
+                if let Some(kept) = resource.declaration.stored_field(path) {
+                    return Ok(Stored::Kept(kept));
+                }
+                let custom = resource.custom.as_ref();
+                let read = custom.is_some_and(|custom| custom.selectable.iter().any(|known| known == path));
+                if read {
+                    Ok(Stored::Read(path.clone()))
+                } else {
+                    Err(ApiError::bad_request(format!("field label not supported: {path}")))
+                }
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self { namespace: namespace.to_owned(), labels, fields, stored })
@@ -66,11 +82,16 @@ impl Filter {
     pub(crate) fn matches(&self, object: &Object) -> bool {
         (self.namespace.is_empty() || *object.key.namespace == *self.namespace)
             && self.labels.matches(|key| object.attributes.label(key))
-            && self.fields.requirements().iter().zip(&self.stored).all(|(requirement, path)| {
-                let value = match *path {
-                    "metadata.name" => &*object.key.name,
-                    "metadata.namespace" => &*object.key.namespace,
-                    path => object.attributes.field(path).unwrap_or_default(),
+            && self.fields.requirements().iter().zip(&self.stored).all(|(requirement, stored)| {
+                let read;
+                let value = match stored {
+                    Stored::Kept("metadata.name") => &*object.key.name,
+                    Stored::Kept("metadata.namespace") => &*object.key.namespace,
+                    Stored::Kept(path) => object.attributes.field(path).unwrap_or_default(),
+                    Stored::Read(path) => {
+                        read = field_of(object, path);
+                        &read
+                    }
                 };
                 match requirement.operator {
                     FieldOperator::Equals => value == requirement.value,
@@ -91,15 +112,31 @@ impl Filter {
         {
             return Interest::Object { namespace: self.namespace.as_str().into(), name: name.into() };
         }
-        let equal = self.fields.requirements().iter().zip(&self.stored).find(|(requirement, path)| {
-            requirement.operator == FieldOperator::Equals && !path.starts_with("metadata.")
-        });
+        let equal =
+            self.fields.requirements().iter().zip(&self.stored).find_map(|(requirement, stored)| match stored {
+                Stored::Kept(path)
+                    if requirement.operator == FieldOperator::Equals && !path.starts_with("metadata.") =>
+                {
+                    Some((requirement, *path))
+                }
+                _ => None,
+            });
         match equal {
             Some((requirement, path)) => {
-                Interest::Field { path: (*path).into(), value: requirement.value.as_str().into() }
+                Interest::Field { path: path.into(), value: requirement.value.as_str().into() }
             }
             None if self.namespace.is_empty() => Interest::All,
             None => Interest::Namespace(self.namespace.as_str().into()),
         }
+    }
+}
+
+/// The text of the field at `path` of a stored object; empty where it has none.
+fn field_of(object: &Object, path: &str) -> String {
+    let Ok(value) = serde_json::from_slice::<serde_json::Value>(&object.value) else { return String::new() };
+    match path.split('.').try_fold(&value, |value, part| value.get(part)) {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        None | Some(serde_json::Value::Null) => String::new(),
+        Some(other) => other.to_string(),
     }
 }

@@ -25,6 +25,7 @@ mod bootstrap;
 mod call;
 mod config;
 mod core;
+mod custom;
 mod decode;
 mod discovery;
 mod encode;

@@ -90,16 +90,18 @@ struct Page {
 }
 
 /// GET of one object.
-pub(crate) fn get(call: &Call, name: &str) -> Result<Response<ResponseBody>, ApiError> {
+pub(crate) async fn get(call: &Call, name: &str) -> Result<Response<ResponseBody>, ApiError> {
     let key = Key::new(Arc::clone(&call.resource.storage), call.namespace.as_str(), name);
     let object = call.core.memory().get(&key).ok_or_else(|| call.resource.not_found(name))?;
+    let object = call.core.presented_one(&call.resource, object).await?;
     Ok(body::json_bytes(StatusCode::OK, encode::one(&call.resource, call.form, &object)?))
 }
 
 /// GET of a collection.
 pub(crate) async fn list(call: &Call) -> Result<Response<ResponseBody>, ApiError> {
     let filter = Filter::parse(&call.resource, &call.namespace, &call.query)?;
-    let page = page(call, &filter).await?;
+    let mut page = page(call, &filter).await?;
+    page.objects = call.core.presented(&call.resource, page.objects).await?;
     let resource = &call.resource;
     match call.form {
         Form::Table(include) => {

@@ -38,6 +38,13 @@ pub(crate) fn time(at: Timestamp) -> Value {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into()
 }
 
+/// The labels of an object of whatever kind.
+pub(crate) fn labels_of(object: &Value) -> Attributes {
+    let empty = Map::new();
+    let labels = object["metadata"]["labels"].as_object().unwrap_or(&empty);
+    Attributes::new(labels.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))), [])
+}
+
 /// What selectors look at in `object`.
 pub(crate) fn attributes(declaration: &Declaration, object: &Value) -> Attributes {
     let empty = Map::new();

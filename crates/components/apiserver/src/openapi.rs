@@ -12,6 +12,7 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use minato_schema::openapi::{self, Resource, Subresource};
 use parking_lot::Mutex;
+use serde_json::Value;
 
 use crate::body::{self, ResponseBody};
 use crate::core::Core;
@@ -21,8 +22,17 @@ use crate::status::ApiError;
 /// The documents that were asked for so far, by path and media type, compressed.
 #[derive(Default)]
 pub(crate) struct Documents {
-    made: Mutex<HashMap<(String, &'static str), Bytes>>,
+    made: Mutex<HashMap<(String, &'static str), Made>>,
 }
+
+/// A document and what it was made from.
+struct Made {
+    fingerprint: String,
+    compressed: Bytes,
+}
+
+/// Group versions whose documents are kept; those of custom kinds come and go.
+const MADE_MAX: usize = 256;
 
 const JSON: &str = "application/json";
 
@@ -30,14 +40,13 @@ const JSON: &str = "application/json";
 pub(crate) fn answer(core: &Core, path: &str, headers: &HeaderMap) -> Option<Result<Response<ResponseBody>, ApiError>> {
     let below = path.strip_prefix("/openapi/")?.trim_end_matches('/');
     let served = &*core.registry.served();
+    let all = |_: &registry::Resource| true;
     Some(match below {
-        "v2" if wants_protobuf(headers) => document(core, path, openapi::V2_PROTOBUF, headers, || {
-            openapi::v2_protobuf(&openapi::v2(&resources(served, |_| true)))
+        "v2" if wants_protobuf(headers) => document(core, path, openapi::V2_PROTOBUF, headers, served, all, |all| {
+            openapi::v2_protobuf(&openapi::v2(all))
         }),
-        "v2" => {
-            document(core, path, JSON, headers, || openapi::v2(&resources(served, |_| true)).to_string().into_bytes())
-        }
-        "v3" => Ok(body::json(StatusCode::OK, &openapi::v3_index(&resources(served, |_| true)))),
+        "v2" => document(core, path, JSON, headers, served, all, |all| openapi::v2(all).to_string().into_bytes()),
+        "v3" => Ok(body::json(StatusCode::OK, &openapi::v3_index(&describe_all(served, all, &[])))),
         other => {
             let words: Vec<&str> = other.split('/').collect();
             let (group, version) = match words.as_slice() {
@@ -45,11 +54,12 @@ pub(crate) fn answer(core: &Core, path: &str, headers: &HeaderMap) -> Option<Res
                 ["v3", "apis", group, version] => (*group, *version),
                 _ => return Some(Err(ApiError::no_route())),
             };
-            let of_version = resources(served, |resource| (resource.group, resource.version) == (group, version));
-            if of_version.is_empty() {
+            let wanted =
+                |resource: &registry::Resource| (&*resource.declaration.group, &*resource.version) == (group, version);
+            if !served.resources().any(|resource| wanted(resource)) {
                 return Some(Err(ApiError::no_route()));
             }
-            document(core, path, JSON, headers, || openapi::v3(&of_version).to_string().into_bytes())
+            document(core, path, JSON, headers, served, wanted, |some| openapi::v3(some).to_string().into_bytes())
         }
     })
 }
@@ -66,15 +76,33 @@ fn document(
     path: &str,
     media: &'static str,
     headers: &HeaderMap,
-    make: impl FnOnce() -> Vec<u8>,
+    served: &Served,
+    wanted: impl Fn(&registry::Resource) -> bool,
+    make: impl FnOnce(&[Resource<'_>]) -> Vec<u8>,
 ) -> Result<Response<ResponseBody>, ApiError> {
+    let fingerprint = openapi::fingerprint(&describe_all(served, &wanted, &[]));
+    let etag = format!("\"{fingerprint}\"");
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
+        let mut response = body::json_bytes(StatusCode::NOT_MODIFIED, Bytes::new());
+        mark(&mut response, media, &etag);
+        return Ok(response);
+    }
     let key = (path.to_owned(), media);
-    let known = core.documents.made.lock().get(&key).cloned();
+    let made = &core.documents.made;
+    let known =
+        made.lock().get(&key).filter(|made| made.fingerprint == fingerprint).map(|made| made.compressed.clone());
     let compressed = match known {
         Some(compressed) => compressed,
         None => {
-            let compressed = compress(&make()).map_err(ApiError::internal)?;
-            core.documents.made.lock().insert(key, compressed.clone());
+            let resources = served.resources().filter(|resource| wanted(resource));
+            let schemas: Vec<Option<Value>> =
+                resources.map(|resource| resource.custom.as_ref().map(|custom| custom.written_schema())).collect();
+            let compressed = compress(&make(&describe_all(served, &wanted, &schemas))).map_err(ApiError::internal)?;
+            let mut made = made.lock();
+            if made.len() >= MADE_MAX {
+                made.clear();
+            }
+            made.insert(key, Made { fingerprint, compressed: compressed.clone() });
             compressed
         }
     };
@@ -91,9 +119,17 @@ fn document(
         GzDecoder::new(&compressed[..]).read_to_end(&mut plain).map_err(ApiError::internal)?;
         body::json_bytes(StatusCode::OK, plain.into())
     };
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    mark(&mut response, media, &etag);
     Ok(response)
+}
+
+fn mark(response: &mut Response<ResponseBody>, media: &'static str, etag: &str) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(header::ETAG, etag);
+    }
 }
 
 fn compress(plain: &[u8]) -> std::io::Result<Bytes> {
@@ -102,11 +138,24 @@ fn compress(plain: &[u8]) -> std::io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-fn resources(served: &Served, wanted: impl Fn(&Resource<'_>) -> bool) -> Vec<Resource<'_>> {
-    served.resources().map(|resource| describe(resource)).filter(|resource| wanted(resource)).collect()
+/// The wanted resources as documents describe them, in the order of the registry, each with its schema where `schemas`
+/// has one at its place.
+fn describe_all<'a>(
+    served: &'a Served,
+    wanted: impl Fn(&registry::Resource) -> bool,
+    schemas: &'a [Option<Value>],
+) -> Vec<Resource<'a>> {
+    let resources = served.resources().filter(|resource| wanted(resource));
+    resources
+        .enumerate()
+        .map(|(index, resource)| {
+            let schema = schemas.get(index).and_then(Option::as_ref);
+            describe(resource, schema)
+        })
+        .collect()
 }
 
-fn describe(resource: &registry::Resource) -> Resource<'_> {
+fn describe<'a>(resource: &'a registry::Resource, schema: Option<&'a Value>) -> Resource<'a> {
     let declaration = &*resource.declaration;
     let subresources = declaration.subresources.iter();
     Resource {
@@ -123,6 +172,7 @@ fn describe(resource: &registry::Resource) -> Resource<'_> {
                 body: subresource.body(),
             })
             .collect(),
-        schema: None,
+        schema,
+        edition: resource.custom.as_ref().map_or(0, |custom| custom.edition()),
     }
 }

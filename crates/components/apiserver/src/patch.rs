@@ -98,6 +98,7 @@ pub(crate) async fn patch(
         decode::object(resource, Parsed { value: object, duplicates: Vec::new() }, validation, &mut warnings)
     };
     let written = call.core.update(&call.target(), name, kind, &mut change).await?;
+    let written = call.core.presented_one(resource, written).await?;
     let bytes = encode::one(resource, call.form, &written)?;
     Ok(warn(body::json_bytes(StatusCode::OK, bytes), &warnings))
 }

@@ -10,14 +10,16 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 use imbl::{HashMap, OrdMap};
+use jiff::Timestamp;
 use minato_apply::Topology;
-use minato_kinds::{Declaration, Name};
+use minato_kinds::{Declaration, Name, Rules, Strategy, Verbs};
 use minato_schema::Schema;
 use minato_table::Printer;
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::custom::{Custom, DEFINITION_RULES, DEFINITIONS};
 use crate::metrics::Meters;
 use crate::status::{ApiError, Subject};
 
@@ -31,6 +33,8 @@ pub(crate) struct Resource {
     pub(crate) storage: Arc<str>,
     /// What its requests are counted in.
     pub(crate) meters: Meters,
+    /// What a CustomResourceDefinition says of it, where it comes from one.
+    pub(crate) custom: Option<Arc<Custom>>,
 }
 
 impl Resource {
@@ -38,7 +42,13 @@ impl Resource {
     pub(crate) fn new(declaration: Arc<Declaration>, version: Name) -> Self {
         let api_version = declaration.api_version(&version);
         let storage = (*declaration.storage).into();
-        Self { declaration, version, api_version, storage, meters: Meters::default() }
+        Self { declaration, version, api_version, storage, meters: Meters::default(), custom: None }
+    }
+
+    /// The same resource, of which nothing can be made any more.
+    pub(crate) fn ending(&self) -> Self {
+        let declaration = Declaration { verbs: Verbs::Ending, ..Declaration::clone(&self.declaration) };
+        Self { custom: self.custom.clone(), ..Self::new(Arc::new(declaration), self.version.clone()) }
     }
 
     pub(crate) fn schema(&self) -> Option<&'static Schema> {
@@ -47,11 +57,36 @@ impl Resource {
 
     /// How the object divides into fields that managers own.
     pub(crate) fn topology(&self) -> Option<&dyn Topology> {
-        self.schema().map(|schema| schema as &dyn Topology)
+        match &self.custom {
+            Some(custom) => Some(custom.topology()),
+            None => self.schema().map(|schema| schema as &dyn Topology),
+        }
     }
 
-    pub(crate) fn printer(&self) -> &'static Printer {
+    fn printer(&self) -> &'static Printer {
         minato_table::printer(&self.declaration.group, &self.declaration.kind)
+    }
+
+    /// `columnDefinitions` of its tables.
+    pub(crate) fn columns(&self) -> Vec<Value> {
+        if let Some(custom) = &self.custom {
+            return custom.columns.definitions();
+        }
+        let columns = self.printer().columns.iter();
+        columns
+            .map(|column| {
+                json!({"name": column.name, "type": column.kind, "format": column.format,
+                    "description": column.description, "priority": column.priority})
+            })
+            .collect()
+    }
+
+    /// The cells of an object's row.
+    pub(crate) fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        match &self.custom {
+            Some(custom) => custom.columns.cells(object, now),
+            None => (self.printer().cells)(object, now),
+        }
     }
 
     /// Whether stored bytes are what this version shows.
@@ -74,11 +109,13 @@ impl Resource {
     }
 }
 
+/// Built-in kinds whose rules need more than `minato-kinds` knows.
+const RULES: [(&str, &dyn Strategy); 1] = [(DEFINITIONS, &DEFINITION_RULES)];
+
 /// What is served now. Reading takes no lock.
 pub(crate) struct Registry {
     current: ArcSwap<Served>,
     /// Held while the next state is made.
-    #[allow(dead_code)]
     changing: Mutex<()>,
     /// Wakes those who follow what is served.
     pub(crate) changed: Notify,
@@ -89,7 +126,11 @@ impl Registry {
     pub(crate) fn new(declarations: &[Declaration]) -> Self {
         let mut served = Served::default();
         for declaration in declarations {
-            let declaration = Arc::new(declaration.clone());
+            let mut declaration = declaration.clone();
+            if let Some((_, rules)) = RULES.iter().find(|(storage, _)| *storage == declaration.storage) {
+                declaration.strategy = Rules::Fixed(*rules);
+            }
+            let declaration = Arc::new(declaration);
             for version in declaration.versions.iter() {
                 let version = Name::Owned(version.to_owned());
                 let priority = builtin_priority(&declaration.group);
@@ -117,7 +158,6 @@ impl Registry {
     }
 
     /// Changes what is served, for requests that come from now on. Changes happen one after the other.
-    #[allow(dead_code)]
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Served) -> T) -> T {
         let _alone = self.changing.lock();
         let mut next = Served { groups: self.served().groups.clone(), ..Served::default() };
@@ -248,7 +288,6 @@ impl Served {
 }
 
 /// Of groups that CustomResourceDefinitions bring: behind all built-in ones.
-#[allow(dead_code)]
 pub(crate) const CUSTOM_PRIORITY: u32 = 1000;
 
 /// `groupPriorityMinimum` of the built-in groups, as upstream registers them.

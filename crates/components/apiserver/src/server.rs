@@ -19,6 +19,7 @@ use crate::authorize::Authorizer;
 use crate::bootstrap::Advertised;
 use crate::config::{Config, ConfigError, service_addresses};
 use crate::core::{Core, Parts};
+use crate::custom::Follower;
 use crate::identity::User;
 use crate::metrics::Metrics;
 use crate::reserve::ServiceRanges;
@@ -110,6 +111,9 @@ impl ApiServer {
     pub async fn bootstrap(&self) -> Result<(), StartError> {
         if !self.bootstrapped.swap(true, Ordering::AcqRel) {
             self.core.bootstrap(&self.advertised).await.map_err(StartError::Bootstrap)?;
+            // Served before anybody is told that the server is ready.
+            let follower = Follower::load(Arc::clone(&self.core));
+            self.core.scope.spawn("custom resource definitions", follower.run());
             self.core.set_bootstrapped();
             let scope = &self.core.scope;
             scope.spawn("flow", crate::flow::run(Arc::clone(&self.core), scope.clone()));
@@ -141,6 +145,8 @@ impl ApiServer {
 pub fn attributes_of(storage: &str, bytes: &[u8]) -> Attributes {
     match (minato_kinds::by_storage(storage), serde_json::from_slice::<Value>(bytes)) {
         (Some(declaration), Ok(object)) => crate::object::attributes(declaration, &object),
+        // A custom kind: labels are the same for all kinds, its fields are looked up in the object.
+        (None, Ok(object)) => crate::object::labels_of(&object),
         _ => Attributes::new([], []),
     }
 }

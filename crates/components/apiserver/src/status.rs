@@ -207,6 +207,12 @@ impl ApiError {
         )
     }
 
+    /// The resource exists, but does not do that now.
+    pub(crate) fn not_supported(subject: &Subject<'_>, verb: &str) -> Self {
+        let message = format!("{verb} is not supported on resources of kind {:?}", subject.qualified());
+        Self::about(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", subject, message)
+    }
+
     pub(crate) fn not_acceptable(offered: &str) -> Self {
         let message = format!("only the following media types are accepted: {offered}");
         Self::plain(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)

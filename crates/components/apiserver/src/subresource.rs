@@ -38,7 +38,7 @@ pub(crate) async fn answer(
         return call.core.tunnel.connect(&call, &name, subresource, request).await;
     }
     match (subresource, call.verb) {
-        (Subresource::Status, "get") => list::get(&call, &name),
+        (Subresource::Status, "get") => list::get(&call, &name).await,
         (Subresource::Status, "update") => call.update(&name, UpdateKind::Status, request.into_body()).await,
         (Subresource::Status, "patch") => patch::patch(&call, &name, UpdateKind::Status, request.into_body()).await,
         (Subresource::Scale, "get" | "update" | "patch") => scale::answer(&call, &name, request.into_body()).await,
@@ -51,7 +51,7 @@ pub(crate) async fn answer(
         ) => {
             let kind = UpdateKind::Subresource(subresource);
             match verb {
-                "get" => list::get(&call, &name),
+                "get" => list::get(&call, &name).await,
                 "update" => call.update(&name, kind, request.into_body()).await,
                 _ => patch::patch(&call, &name, kind, request.into_body()).await,
             }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::body::{self, ResponseBody};
 use crate::call::Call;
+use crate::core::Core;
 use crate::encode::WatchEncoder;
 use crate::filter::Filter;
 use crate::list::revision;
@@ -41,6 +42,7 @@ struct Watch {
     next_bookmark: Instant,
     deadline: Instant,
     scope: Scope,
+    core: Arc<Core>,
     ended: bool,
     /// What events are counted in, and their sizes.
     counted: (IntCounter, Histogram),
@@ -81,6 +83,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
             return Ok(body::chunks(media_type(call.encoding), line));
         }
     };
+    let initial = call.core.presented(&call.resource, initial).await?;
     let now = Instant::now();
     let seconds = query.get("timeoutSeconds").and_then(|text| text.parse::<u64>().ok()).filter(|s| *s > 0);
     let lasts = seconds.map_or_else(|| WATCH_MIN + spread(WATCH_MIN), |s| Duration::from_secs(s.min(86_400)));
@@ -95,6 +98,7 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
         next_bookmark: now + BOOKMARK_INTERVAL,
         deadline: now + lasts,
         scope: call.core.scope.clone(),
+        core: Arc::clone(&call.core),
         ended: false,
         counted: call.core.metrics.watch_events(
             &call.resource.declaration.group,
@@ -167,11 +171,12 @@ impl Watch {
                 () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => None,
                 () = tokio::time::sleep_until(self.deadline) => return Ok(None),
                 () = self.scope.cancelled() => return Ok(None),
+                () = retired(&self.resource) => return Ok(None),
             };
             match batch {
                 Some(batch) => {
                     for event in &*batch {
-                        if let Some(line) = self.line(event)? {
+                        if let Some(line) = self.line(event).await? {
                             count(&self.counted, &line);
                             // A single event is sent as the store has it, without a copy.
                             if batch.len() == 1 {
@@ -198,10 +203,29 @@ impl Watch {
     }
 
     /// What the watcher is told of `event`, if anything: an object may enter or leave its selection.
-    fn line(&mut self, event: &Event) -> Result<Option<Bytes>, ApiError> {
+    async fn line(&mut self, event: &Event) -> Result<Option<Bytes>, ApiError> {
         let before = event.previous.as_ref().filter(|previous| self.filter.matches(previous));
         let after = event.kind != EventKind::Deleted && self.filter.matches(&event.object);
         let resource = &self.resource;
+        if let Some(custom) = &resource.custom
+            && !(custom.shows(&event.object) && before.is_none_or(|before| custom.shows(before)))
+        {
+            let before = match before {
+                Some(before) => Some(self.core.presented_one(resource, Arc::clone(before)).await?),
+                None => None,
+            };
+            let object = self.core.presented_one(resource, Arc::clone(&event.object)).await?;
+            return Ok(match (before, after) {
+                (None, false) => None,
+                (None, true) if event.kind == EventKind::Modified => {
+                    Some(self.encoder.object(resource, EventKind::Created, &object)?)
+                }
+                (Some(previous), false) if event.kind == EventKind::Modified => {
+                    Some(self.encoder.left(resource, event, &previous)?)
+                }
+                _ => Some(self.encoder.object(resource, event.kind, &object)?),
+            });
+        }
         Ok(match (before, after) {
             (None, false) => None,
             (None, true) if event.kind == EventKind::Modified => {
@@ -212,5 +236,13 @@ impl Watch {
             }
             _ => Some(self.encoder.event(resource, event)?),
         })
+    }
+}
+
+/// Ends when what the watch shows is served no longer, or otherwise.
+async fn retired(resource: &Resource) {
+    match &resource.custom {
+        Some(custom) => custom.retired.cancelled().await,
+        None => std::future::pending().await,
     }
 }

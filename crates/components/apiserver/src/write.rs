@@ -107,6 +107,7 @@ impl Core {
     ) -> Result<Arc<Object>, Refused> {
         tracing::debug!(user = target.user.name, %key, dry_run = target.dry_run, "put");
         let attributes = object::attributes(&target.resource.declaration, object);
+        let object = &*self.storable(target.resource, object).await.map_err(Refused::Failed)?;
         if target.dry_run {
             let revision = match expected {
                 Expected::Revision(revision) => revision,
@@ -128,6 +129,7 @@ impl Core {
         if target.dry_run {
             return Ok(Arc::clone(current));
         }
+        let last = &*self.storable(target.resource, last).await.map_err(Refused::Failed)?;
         let empty = serde_json::Map::new();
         let last = template(last.as_object().unwrap_or(&empty));
         let expected = Expected::Revision(current.revision);

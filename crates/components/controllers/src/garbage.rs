@@ -13,7 +13,7 @@ use kube::Client;
 use minato_client::{Backoff, ObjectKey, Queue};
 use minato_workloads::garbage::{Graph, Work};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::Context;
 use crate::discovery::Resources;
@@ -22,6 +22,8 @@ use crate::discovery::Resources;
 const WORKERS: usize = 20;
 /// How often to look for new kinds. CustomResourceDefinitions tell at once; this finds what aggregated APIs serve.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
+/// How long to wait for more definitions when one changed: they come in heaps.
+const DISCOVERY_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
 struct Collector {
@@ -31,6 +33,8 @@ struct Collector {
     queue: Queue<Work>,
     /// Told of namespaces that became empty.
     namespaces: Queue<ObjectKey>,
+    /// A definition changed: there may be new kinds, or fewer.
+    definitions: Arc<Notify>,
     /// How many watches have not shown their first listing yet; nothing is collected before all have.
     unsynced: watch::Sender<usize>,
 }
@@ -43,6 +47,7 @@ pub(crate) fn start(context: &Context, resources: &Resources, namespaces: Queue<
         graph: Arc::default(),
         queue: Queue::new("garbage", backoff),
         namespaces,
+        definitions: Arc::default(),
         unsynced: watch::Sender::new(0),
     };
     let (scope, context) = (context.scope.clone(), context.clone());

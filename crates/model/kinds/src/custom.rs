@@ -141,8 +141,6 @@ fn versions(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         let schema_at = at.field("schema");
         if !version.or_null("schema").has("openAPIV3Schema") && !spec.is("preserveUnknownFields") {
             errors.required(&schema_at.field("openAPIV3Schema"), "schemas are required");
-        } else {
-            schema(version.or_null("schema").or_null("openAPIV3Schema"), &schema_at.field("openAPIV3Schema"), errors);
         }
         scale(version, &at.field("subresources"), errors);
     }
@@ -151,18 +149,6 @@ fn versions(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     }
     if !unique {
         errors.invalid(at, versions.to_vec(), "must contain unique version names");
-    }
-}
-
-/// The root of a schema: an object, whose metadata is not for it to shape.
-fn schema(schema: &Value, at: &At<'_>, errors: &mut Errors) {
-    match schema.text("type") {
-        "" => errors.required(&at.field("type"), "must not be empty at the root"),
-        "object" => {}
-        kind => errors.invalid(&at.field("type"), kind, "must be object at the root"),
-    }
-    if schema.is("nullable") {
-        errors.forbidden(&at.field("nullable"), "nullable cannot be true at the root");
     }
 }
 

@@ -279,7 +279,7 @@ pub struct Declaration {
     /// From any served version to any other, if there is more than one way to write the object.
     pub convert: Option<Convert>,
     /// What every request for it is warned of, if it is on its way out.
-    pub deprecation: Option<&'static str>,
+    pub deprecation: Option<Name>,
     /// Its rules.
     pub strategy: Rules,
 }
@@ -386,7 +386,7 @@ impl Declaration {
     }
 
     pub(crate) const fn deprecated(mut self, text: &'static str) -> Self {
-        self.deprecation = Some(text);
+        put(&mut self.deprecation, Some(Name::Borrowed(text)));
         self
     }
 
@@ -518,7 +518,9 @@ impl Declaration {
     /// What is wrong with a new object, metadata included.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = metadata::validate(object, self.namespaced, self.name_rule);
-        errors.extend(metadata::validate_builtin_finalizers(object));
+        if self.strategy.restricts_finalizers() {
+            errors.extend(metadata::validate_builtin_finalizers(object));
+        }
         errors.extend(self.strategy.validate(object));
         errors
     }
@@ -526,7 +528,9 @@ impl Declaration {
     /// What is wrong with a change, metadata included.
     pub fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {
         let mut errors = metadata::validate_update(new, old);
-        errors.extend(metadata::validate_builtin_finalizers(new));
+        if self.strategy.restricts_finalizers() {
+            errors.extend(metadata::validate_builtin_finalizers(new));
+        }
         if !self.strategy.allow_unconditional_update() {
             errors.extend(metadata::validate_resource_version(new));
         }

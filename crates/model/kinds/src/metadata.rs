@@ -21,7 +21,8 @@ pub fn validate(object: &Value, namespaced: bool, name_rule: NameRule) -> Vec<Fi
     validate_at(metadata, &at, namespaced, name_rule)
 }
 
-fn validate_at(metadata: &Value, at: &At<'_>, namespaced: bool, name_rule: NameRule) -> Vec<FieldError> {
+/// What is wrong with `metadata`, the metadata of an object that is itself at `at` less its last part.
+pub fn validate_at(metadata: &Value, at: &At<'_>, namespaced: bool, name_rule: NameRule) -> Vec<FieldError> {
     let mut errors = Errors::new();
     if name_rule != NameRule::Any {
         let generate_name = metadata.text("generateName");

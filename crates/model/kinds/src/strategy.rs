@@ -80,6 +80,14 @@ pub trait Strategy: Sync + Send {
         false
     }
 
+    /// Marks an object that somebody asked to delete, before it is decided what becomes of it.
+    fn prepare_for_delete(&self, _object: &mut Value) {}
+
+    /// Whether finalizers without a domain must be the well-known ones.
+    fn restricts_finalizers(&self) -> bool {
+        true
+    }
+
     /// Whether PUT without a `resourceVersion` overwrites.
     fn allow_unconditional_update(&self) -> bool {
         true

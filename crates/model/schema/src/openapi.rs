@@ -36,7 +36,7 @@ pub const V2_PROTOBUF_ACCEPTED: [&str; 2] = ["application/com.github.proto-opena
 const KUBERNETES: &str = "v1.36.0";
 
 /// A resource that is served, as discovery knows it.
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone)]
 pub struct Resource<'a> {
     /// `apps`, or `""` for the core group.
     pub group: &'a str,
@@ -54,6 +54,15 @@ pub struct Resource<'a> {
     pub subresources: Vec<Subresource<'a>>,
     /// The `openAPIV3Schema` of a custom resource; absent for built-in kinds.
     pub schema: Option<&'a Value>,
+    /// Changes when the schema may have: fingerprints are made without looking at schemas.
+    pub edition: u64,
+}
+
+impl Hash for Resource<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let names = (self.group, self.version, self.plural, self.kind, self.namespaced);
+        (names, self.verbs, &self.subresources, self.edition).hash(state);
+    }
 }
 
 /// A subresource that is served.

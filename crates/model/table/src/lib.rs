@@ -8,10 +8,12 @@
 mod age;
 mod cells;
 mod column;
+mod json_path;
 mod printers;
 
 pub use age::human_duration;
 pub use column::{Column, Printer};
+pub use json_path::{JsonPath, JsonPathError};
 
 /// The printer of a kind; `Name` and `Age` if the kind has none of its own.
 #[must_use]

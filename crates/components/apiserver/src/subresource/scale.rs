@@ -15,7 +15,7 @@ use crate::negotiate;
 use crate::options;
 use crate::patch::Patch;
 use crate::status::ApiError;
-use crate::write::{Target, UpdateKind, parse};
+use crate::write::{Target, UpdateKind};
 
 const SCALE: (&str, &str, &str) = ("autoscaling", "v1", "Scale");
 
@@ -24,7 +24,8 @@ pub(super) async fn answer(call: &Call, name: &str, body: RequestBody) -> Result
     let shown = match call.verb {
         "get" => {
             let key = call.target().key_of(name);
-            parse(&*call.core.memory().get(&key).ok_or_else(|| call.resource.not_found(name))?)?
+            let object = call.core.memory().get(&key).ok_or_else(|| call.resource.not_found(name))?;
+            call.core.working(&call.resource, &object).await?
         }
         "update" => {
             let scale = body_of(call, body, SCALE).await?;
@@ -53,7 +54,8 @@ async fn write(
 ) -> Result<Value, ApiError> {
     let target = call.target();
     let key = target.key_of(name);
-    let current = parse(&*call.core.memory().get(&key).ok_or_else(|| call.resource.not_found(name))?)?;
+    let current = call.core.memory().get(&key).ok_or_else(|| call.resource.not_found(name))?;
+    let current = call.core.working(&call.resource, &current).await?;
     // Admission sees the Scale, not the object behind it.
     let mut wanted = scale(&current)?;
     let old_scale = of(&current, paths);
@@ -69,7 +71,7 @@ async fn write(
         Ok(new)
     };
     let written = call.core.update(&target, name, UpdateKind::Object, &mut change).await?;
-    parse(&written)
+    call.core.working(&call.resource, &written).await
 }
 
 /// Applies a Scale: its manager owns the number in the object behind it.
@@ -80,7 +82,8 @@ async fn apply(call: &Call, name: &str, paths: &ScalePaths, body: RequestBody) -
     let resource = &call.resource;
     let target = Target { field_manager: "", ..call.target() };
     let key = target.key_of(name);
-    let current = parse(&*call.core.memory().get(&key).ok_or_else(|| resource.not_found(name))?)?;
+    let current = call.core.memory().get(&key).ok_or_else(|| resource.not_found(name))?;
+    let current = call.core.working(resource, &current).await?;
     let old_scale = of(&current, paths);
     call.core.admit(&target.context(&call.core, Operation::Update, name, Some(&old_scale)), &mut scale).await?;
     let target = Target { admitted: true, ..target };
@@ -91,7 +94,8 @@ async fn apply(call: &Call, name: &str, paths: &ScalePaths, body: RequestBody) -
     });
     set(&mut wanted, &paths.spec_replicas, replicas.into());
     let mut change = |old: &Value| configuration.apply(call, UpdateKind::Object, Some(old), wanted.clone());
-    parse(&*call.core.update(&target, name, UpdateKind::Object, &mut change).await?)
+    let written = call.core.update(&target, name, UpdateKind::Object, &mut change).await?;
+    call.core.working(resource, &written).await
 }
 
 fn check(name: &str, replicas: i64) -> Result<(), ApiError> {

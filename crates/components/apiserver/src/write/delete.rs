@@ -7,7 +7,7 @@ use minato_kinds::{Declaration, Subresource};
 use minato_mvcc::{Expected, Object};
 use serde_json::{Map, Value};
 
-use super::{ATTEMPTS_MAX, Refused, Target, parse};
+use super::{ATTEMPTS_MAX, Refused, Target};
 use crate::admission::{Context, Operation, Options};
 use crate::core::Core;
 use crate::object;
@@ -158,7 +158,7 @@ impl Core {
         }
         for _ in 0..ATTEMPTS_MAX {
             let current = self.memory().get(&key).ok_or_else(|| target.resource.not_found(name))?;
-            let old = parse(&current)?;
+            let old = self.working(target.resource, &current).await?;
             options.check(target, name, &old)?;
             let plan = match plan(declaration, &old, options, Timestamp::now()) {
                 Plan::Nothing => return Ok(Deletion::Marked(current)),
@@ -194,6 +194,7 @@ enum Plan {
 
 fn plan(declaration: &Declaration, old: &Value, options: &DeleteOptions, now: Timestamp) -> Plan {
     let mut new = old.clone();
+    declaration.strategy.prepare_for_delete(&mut new);
     propagate(&mut new, options.propagation.or_else(|| customary(declaration, old)));
     let held = object::finalizers(&new).next().is_some() || is_held_by_spec(declaration, &new);
     let grace = match declaration.strategy.default_grace_period(old) {

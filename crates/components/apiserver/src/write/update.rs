@@ -7,7 +7,7 @@ use minato_mvcc::{Expected, Object};
 use serde_json::Value;
 
 use super::ownership::same_but_for_times;
-use super::{ATTEMPTS_MAX, Refused, Target, parse};
+use super::{ATTEMPTS_MAX, Refused, Target};
 use crate::admission::Operation;
 use crate::core::Core;
 use crate::object;
@@ -42,7 +42,7 @@ impl Core {
         let key = target.key_of(name);
         for _ in 0..ATTEMPTS_MAX {
             let current = self.memory().get(&key).ok_or_else(|| resource.not_found(name))?;
-            let old = parse(&current)?;
+            let old = self.working(resource, &current).await?;
             let mut new = change(&old)?;
             carry_identity(target, name, &mut new, &old)?;
             let declaration = &resource.declaration;
@@ -77,7 +77,7 @@ impl Core {
                 warnings.into_iter().for_each(|warning| target.remarks.warn(warning));
             }
             self.judge(&context, &new).await?;
-            if same_but_for_times(&new, &old) {
+            if same_but_for_times(&new, &old) && !self.is_stored_otherwise(resource, &current) {
                 return Ok(current);
             }
             let outcome = if ends_life(declaration, &new) {

@@ -16,7 +16,7 @@ use minato_client::{ObjectKey, Watchable};
 use minato_scope::Scope;
 use minato_workloads::garbage::{Kind, Observed, Uid};
 
-use super::{Collector, DISCOVERY_INTERVAL, WORKERS};
+use super::{Collector, DISCOVERY_INTERVAL, DISCOVERY_PAUSE, WORKERS};
 use crate::Context;
 use crate::discovery::Resource;
 
@@ -49,7 +49,10 @@ impl Collector {
             async move { collector.collect(work).await }
         });
         loop {
-            tokio::time::sleep(DISCOVERY_INTERVAL).await;
+            tokio::select! {
+                () = tokio::time::sleep(DISCOVERY_INTERVAL) => {}
+                () = self.definitions.notified() => tokio::time::sleep(DISCOVERY_PAUSE).await,
+            }
             match self.resources.refresh(&self.client).await {
                 Ok(true) => self.follow_resources(context, &mut watched),
                 Ok(false) => {}
@@ -128,10 +131,14 @@ impl Collector {
 
     async fn follow(&self, resource: &ApiResource, unsynced: &mut bool) {
         let kind = kind_of(resource);
+        let defines = resource.group == "apiextensions.k8s.io" && resource.plural == "customresourcedefinitions";
         let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(self.client.clone(), resource);
         let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
         let mut listed: HashSet<Uid> = HashSet::new();
         while let Some(event) = events.next().await {
+            if defines {
+                self.definitions.notify_one();
+            }
             match event {
                 Ok(watcher::Event::Init) => listed.clear(),
                 Ok(watcher::Event::InitApply(object)) => {

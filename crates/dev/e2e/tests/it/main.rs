@@ -4,6 +4,7 @@ mod admission;
 mod architecture;
 mod auth;
 mod bad_input;
+mod custom;
 mod deletion;
 mod kubectl;
 mod node;

@@ -19,7 +19,17 @@ fn published() -> Option<Value> {
 
 fn resource(group: &'static str, version: &'static str, plural: &'static str, kind: &'static str) -> Resource<'static> {
     let schema = None;
-    Resource { group, version, plural, kind, namespaced: true, verbs: ALL, subresources: Vec::new(), schema }
+    Resource {
+        group,
+        version,
+        plural,
+        kind,
+        namespaced: true,
+        verbs: ALL,
+        subresources: Vec::new(),
+        schema,
+        edition: 0,
+    }
 }
 
 fn subresource(name: &'static str, body: Option<(&'static str, &'static str, &'static str)>) -> Subresource<'static> {
