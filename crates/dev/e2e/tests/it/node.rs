@@ -3,6 +3,7 @@
 mod healing;
 mod pods;
 mod services;
+mod workloads;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
