@@ -11,6 +11,7 @@ mod node;
 mod python;
 mod recovery;
 mod server_side_apply;
+mod serving;
 mod watch;
 
 use std::time::Duration;
