@@ -14,19 +14,30 @@ mod attributes;
 mod certificate;
 mod expressions;
 mod hooks;
+mod ingress;
+mod limit_ranger;
 mod matching;
 mod namespace;
-mod pod;
+mod node_restriction;
+mod nodes;
+mod pod_security;
 mod policy;
+mod priority;
+mod runtime_class;
+mod service_account;
+mod storage;
+mod tolerations;
 mod webhooks;
 
 use std::sync::Arc;
 
+use minato_mvcc::Memory;
 use serde_json::Value;
 
 pub(crate) use attributes::{Context, Operation, Options, Remarks};
 use hooks::Compiled;
 pub(crate) use hooks::Hooks;
+pub(crate) use node_restriction::node_of;
 use webhooks::Rounds;
 
 use crate::core::Core;
@@ -38,11 +49,33 @@ type Mutate = fn(&Context<'_>, &mut Value) -> Result<(), ApiError>;
 type Validate = fn(&Context<'_>, &Value) -> Result<(), ApiError>;
 
 /// In the order of upstream's default set.
-const MUTATING: &[Mutate] =
-    &[namespace::lifecycle, pod::service_account, pod::priority, pod::default_tolerations, certificate::requester];
+const MUTATING: &[Mutate] = &[
+    namespace::lifecycle,
+    limit_ranger::fill,
+    service_account::fill,
+    node_restriction::restrict,
+    nodes::taint_new,
+    priority::fill,
+    tolerations::fill,
+    storage::fill_class,
+    storage::protect,
+    runtime_class::fill,
+    ingress::fill_class,
+    nodes::label_with_place,
+    certificate::requester,
+];
 
 /// In the order of upstream's default set.
-const VALIDATING: &[Validate] = &[crate::rbac::check_grant];
+const VALIDATING: &[Validate] = &[
+    crate::rbac::check_grant,
+    limit_ranger::check,
+    service_account::check,
+    pod_security::check,
+    priority::check,
+    storage::check_growth,
+    runtime_class::check,
+    certificate::check_leave,
+];
 
 impl Core {
     /// The part of admission that may change `object`, before the strategy validates it; says whether webhooks or
@@ -104,4 +137,33 @@ impl Core {
         self.mutate(context, object).await?;
         self.judge(context, object).await
     }
+}
+
+/// The text at a place; empty where there is none.
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The items of a list; none where there is none.
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// The name of the class of the kind `storage` that one of the annotations `marks` as default: the newest of several, then
+/// the first by name.
+fn default_class(memory: &Memory, storage: &str, marks: &[&str]) -> Result<Option<String>, ApiError> {
+    let mut best: Option<(String, String)> = None;
+    for class in memory.snapshot(storage).iter() {
+        let class = crate::write::parse(class)?;
+        let annotations = &class["metadata"]["annotations"];
+        if !marks.iter().any(|mark| annotations[mark] == "true") {
+            continue;
+        }
+        let created = crate::object::text(&class, "creationTimestamp").to_owned();
+        // Objects come by name: a later one wins by age alone.
+        if best.as_ref().is_none_or(|(newest, _)| created > *newest) {
+            best = Some((created, crate::object::text(&class, "name").to_owned()));
+        }
+    }
+    Ok(best.map(|(_, name)| name))
 }

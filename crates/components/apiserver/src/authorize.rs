@@ -4,6 +4,7 @@
 //! [`Authorizer::allows`] is for callers that only want to know, such as admission and access reviews of many things.
 
 mod config;
+mod node;
 mod selector;
 mod webhook;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use minato_mvcc::Memory;
 
+use self::node::NodeAuthorizer;
 use crate::identity::{MASTERS, User};
 use crate::rbac::{Rbac, Rule, everything};
 use webhook::Webhook;
@@ -107,19 +109,17 @@ pub(crate) struct Authorizer {
 impl Authorizer {
     pub(crate) fn new(memory: &Memory, modes: &[AuthorizationMode]) -> Result<Self, AuthorizationError> {
         let mode = |mode: &AuthorizationMode| {
-            Ok(Some(match mode {
+            Ok(match mode {
                 AuthorizationMode::AlwaysAllow => Mode::Local(Box::new(Always(true))),
                 AuthorizationMode::AlwaysDeny => Mode::Local(Box::new(Always(false))),
-                // What nodes may is in the role `system:node`.
-                AuthorizationMode::Node => return Ok(None),
+                AuthorizationMode::Node => Mode::Local(Box::new(NodeAuthorizer::new(memory.clone()))),
                 AuthorizationMode::Rbac => Mode::Rbac,
                 AuthorizationMode::Webhook(options) => {
                     Mode::Webhook(Box::new(Webhook::new((**options).clone(), memory.clone())?))
                 }
-            }))
+            })
         };
-        let modes =
-            modes.iter().filter_map(|entry| mode(entry).transpose()).collect::<Result<Vec<_>, AuthorizationError>>()?;
+        let modes = modes.iter().map(mode).collect::<Result<Vec<_>, AuthorizationError>>()?;
         Ok(Self { modes, rbac: Rbac::new(memory.clone()) })
     }
 

@@ -18,6 +18,7 @@ use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::openapi::Documents;
 use crate::proxy::Proxy;
+use crate::quota::Turns;
 use crate::registry::{Registry, Resource};
 use crate::reserve::{Reserve, ServiceRanges, Services};
 use crate::tunnel::Tunnel;
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) audit: Option<Arc<Audit>>,
     /// Running watches end with this.
     pub(crate) scope: Scope,
+    /// Who charges and counts quotas.
+    pub(crate) turns: Turns,
     reserves: HashMap<&'static str, Box<dyn Reserve>>,
     bootstrapped: AtomicBool,
     draining: AtomicBool,
@@ -73,6 +76,7 @@ impl Core {
             metrics: parts.metrics,
             audit: parts.audit,
             scope: parts.scope,
+            turns: Turns::default(),
             reserves: HashMap::from([("core/services", services)]),
             bootstrapped: AtomicBool::new(false),
             draining: AtomicBool::new(false),

@@ -45,6 +45,7 @@ mod options;
 mod passage;
 mod patch;
 mod proxy;
+mod quota;
 mod rbac;
 mod recent;
 mod registry;

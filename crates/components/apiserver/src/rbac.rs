@@ -12,7 +12,7 @@ use std::sync::Arc;
 use minato_mvcc::{Memory, Revision};
 use parking_lot::RwLock;
 
-pub(crate) use bootstrap::{BootstrapObject, Replace, bootstrap_objects, reconcile};
+pub(crate) use bootstrap::{BootstrapObject, Replace, bootstrap_objects, node_rules, reconcile};
 pub(crate) use escalation::check_grant;
 pub(crate) use index::{Index, Rule, everything};
 

@@ -114,6 +114,7 @@ impl ApiServer {
             // Served before anybody is told that the server is ready.
             let follower = Follower::load(Arc::clone(&self.core));
             self.core.scope.spawn("custom resource definitions", follower.run());
+            self.core.scope.spawn("quotas", crate::quota::count(Arc::clone(&self.core)));
             self.core.set_bootstrapped();
             let scope = &self.core.scope;
             scope.spawn("flow", crate::flow::run(Arc::clone(&self.core), scope.clone()));

@@ -28,6 +28,7 @@ use crate::admission::{Context, Operation as AdmissionOperation, Options, Remark
 use crate::core::Core;
 use crate::identity::User;
 use crate::object;
+use crate::quota::Charge;
 use crate::registry::Resource;
 use crate::status::ApiError;
 use crate::template::template;
@@ -92,6 +93,8 @@ impl<'a> Target<'a> {
 enum Refused {
     /// The object is not at the expected revision any more.
     Raced,
+    /// A quota is not at the revision any more at which the object was charged to it.
+    Uncharged,
     /// Anything else.
     Failed(ApiError),
 }
@@ -104,6 +107,7 @@ impl Core {
         key: Key,
         object: &Value,
         expected: Expected,
+        charge: Charge,
     ) -> Result<Arc<Object>, Refused> {
         tracing::debug!(user = target.user.name, %key, dry_run = target.dry_run, "put");
         let attributes = object::attributes(&target.resource.declaration, object);
@@ -118,9 +122,30 @@ impl Core {
         }
         let empty = serde_json::Map::new();
         let value = template(object.as_object().unwrap_or(&empty));
-        let written = self.commit(Operation::Put { key, value, attributes, expected }).await;
+        let mut operations = vec![Operation::Put { key, value, attributes, expected }];
+        operations.extend(charge.operations);
+        let written = self.commit(operations.into()).await;
         self.hooks.written(&target.resource.storage);
         written
+    }
+
+    /// Charges `object`, which was `old`, to the quotas of its namespace and writes it, in one transaction.
+    async fn put_charged(
+        &self,
+        target: &Target<'_>,
+        key: Key,
+        object: &Value,
+        old: Option<&Value>,
+        expected: Expected,
+    ) -> Result<Arc<Object>, Refused> {
+        for _ in 0..ATTEMPTS_MAX {
+            let charge = self.charge(target, &key.name, object, old).await.map_err(Refused::Failed)?;
+            match self.put(target, key.clone(), object, expected, charge).await {
+                Err(Refused::Uncharged) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Refused::Failed(ApiError::modified(&target.resource.subject(&key.name))))
     }
 
     /// Removes the object; watchers are sent `last`.
@@ -133,7 +158,7 @@ impl Core {
         let empty = serde_json::Map::new();
         let last = template(last.as_object().unwrap_or(&empty));
         let expected = Expected::Revision(current.revision);
-        let removed = self.commit(Operation::Delete { key: current.key.clone(), expected, last }).await?;
+        let removed = self.commit(Operation::Delete { key: current.key.clone(), expected, last }.into()).await?;
         self.hooks.written(&target.resource.storage);
         if let Some(reserve) = self.reserve_of(target.resource) {
             reserve.release(&parse(current).map_err(Refused::Failed)?);
@@ -141,11 +166,14 @@ impl Core {
         Ok(removed)
     }
 
-    async fn commit(&self, operation: Operation) -> Result<Arc<Object>, Refused> {
-        match self.backend.commit(Transaction::from(operation)).await {
+    /// Answers with what the first operation wrote.
+    async fn commit(&self, transaction: Transaction) -> Result<Arc<Object>, Refused> {
+        let key = transaction.operations.first().map(|operation| operation.key().clone());
+        match self.backend.commit(transaction).await {
             Ok(written) => written.into_iter().next().ok_or_else(|| {
                 Refused::Failed(ApiError::internal("the store acknowledged a write without saying what it wrote"))
             }),
+            Err(CommitError::Conflict { key: raced, .. }) if Some(&raced) != key.as_ref() => Err(Refused::Uncharged),
             Err(CommitError::Conflict { .. }) => Err(Refused::Raced),
             Err(CommitError::Full { .. }) => Err(Refused::Failed(ApiError::insufficient_storage())),
             Err(CommitError::Closed) => Err(Refused::Failed(ApiError::unavailable("the server is shutting down"))),

@@ -8,6 +8,7 @@
 //! | [`certificates`] | certificates for CertificateSigningRequests |
 //! | [`cluster_role`] | the rules of aggregated ClusterRoles |
 //! | [`deployment`] | ReplicaSets of a Deployment's revisions |
+//! | [`disruption`] | how many pods each PodDisruptionBudget lets go |
 //! | [`replica_set`] | pods of ReplicaSets and ReplicationControllers |
 //! | [`daemon_set`] | a pod of a DaemonSet on every node it belongs on |
 //! | [`stateful_set`] | named pods of StatefulSets with their claims |
@@ -19,6 +20,7 @@
 //! | [`pod_gc`] | no pod of a node that is gone |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
 //! | [`token_secret`] | a token in every Secret that is for one |
+//! | [`volume_protection`] | finalizers of claims and volumes, while they are used |
 //! | [`root_ca`] | the ConfigMap `kube-root-ca.crt` in every namespace |
 //!
 //! All share one watch per kind and read their own writes ([`minato_client::Informer::observe`]), so a plan is never
@@ -31,6 +33,7 @@ mod cluster_role;
 mod daemon_set;
 mod deployment;
 mod discovery;
+mod disruption;
 mod endpoints;
 mod error;
 mod garbage;
@@ -45,6 +48,7 @@ mod root_ca;
 mod service_account;
 mod stateful_set;
 mod token_secret;
+mod volume_protection;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +127,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     cluster_role::start(&context);
     daemon_set::start(&context);
     deployment::start(&context);
+    disruption::start(&context);
     endpoints::start(&context);
     node_ipam::start(&context, ranges);
     node_lifecycle::start(&context, Duration::from_secs(config.node_monitor_grace_period_seconds));
@@ -135,6 +140,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     service_account::start(&context);
     stateful_set::start(&context);
     root_ca::start(&context, config.cluster_ca_pem);
+    volume_protection::start(&context);
     scope.cancelled().await;
     Ok(())
 }

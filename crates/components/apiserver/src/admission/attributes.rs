@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::core::Core;
 use crate::registry::Resource;
 use crate::route::Query;
+use crate::status::ApiError;
 use crate::write::{DeleteOptions, Target};
 
 /// What is done to an object.
@@ -67,6 +68,19 @@ impl<'a> Context<'a> {
     /// Whether an object of `storage` is created.
     pub(crate) fn creates(&self, storage: &str) -> bool {
         self.operation == Operation::Create && self.is(storage)
+    }
+
+    /// Whether what a pod's containers may use is changed in place.
+    pub(crate) fn resizes_pod(&self) -> bool {
+        self.target.subresource == "resize" && &*self.target.resource.storage == "core/pods"
+    }
+
+    /// Refuses the request, in the words that upstream has for its plugins.
+    pub(crate) fn forbidden(&self, object: &Value, why: &str) -> ApiError {
+        let given = |key: &str| crate::object::text(object, key);
+        let names = [self.name, given("name"), given("generateName")];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        ApiError::forbidden(&self.target.resource.subject(name), why)
     }
 
     /// Group, version and kind of the object that is asked about: for some subresources not that of the resource.

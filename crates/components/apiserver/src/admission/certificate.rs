@@ -1,13 +1,16 @@
-//! What the cluster adds to certificate requests: who asks.
+//! Certificate requests: who asks is written down by the cluster; who approves and signs must have the signer's leave.
 
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, Operation, text};
+use crate::authorize::{Action, ResourceAction};
 use crate::status::ApiError;
+
+const REQUESTS: &str = "certificates.k8s.io/certificatesigningrequests";
 
 /// Writes the asker into a new request; whatever the request says of that itself does not count.
 pub(super) fn requester(context: &Context<'_>, request: &mut Value) -> Result<(), ApiError> {
-    if !context.creates("certificates.k8s.io/certificatesigningrequests") {
+    if !context.creates(REQUESTS) {
         return Ok(());
     }
     let user = context.target.user;
@@ -24,4 +27,42 @@ pub(super) fn requester(context: &Context<'_>, request: &mut Value) -> Result<()
         spec.insert("extra".to_owned(), json!(user.extra));
     }
     Ok(())
+}
+
+/// CertificateApproval and CertificateSigning: one signer's leave says nothing of another's requests.
+pub(super) fn check_leave(context: &Context<'_>, request: &Value) -> Result<(), ApiError> {
+    let Some(old) =
+        context.old.filter(|_| &*context.target.resource.storage == REQUESTS && context.operation == Operation::Update)
+    else {
+        return Ok(());
+    };
+    let verb = match context.target.subresource {
+        "approval" => "approve",
+        "status" => {
+            let changes = |field: &str| request["status"][field] != old["status"][field];
+            if !changes("certificate") && !changes("conditions") {
+                return Ok(());
+            }
+            "sign"
+        }
+        _ => return Ok(()),
+    };
+    let signer = text(&old["spec"]["signerName"]);
+    let domain = signer.split_once('/').map_or(signer, |(domain, _)| domain);
+    let all_of_domain = format!("{domain}/*");
+    let may = |name: &str| {
+        let action = ResourceAction {
+            verb,
+            group: "certificates.k8s.io",
+            version: "*",
+            resource: "signers",
+            name,
+            ..ResourceAction::default()
+        };
+        context.core.authorizer.allows(context.target.user, &Action::Resource(action))
+    };
+    if may(signer) || may(&all_of_domain) {
+        return Ok(());
+    }
+    Err(context.forbidden(request, &format!("user not permitted to {verb} requests with signerName {signer:?}")))
 }

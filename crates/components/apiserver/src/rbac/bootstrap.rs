@@ -81,6 +81,12 @@ pub(crate) fn bootstrap_objects() -> Vec<BootstrapObject> {
     objects
 }
 
+/// What every node may (`system:node`). The role is bound to nobody: the Node authoriser looks closer.
+pub(crate) fn node_rules() -> Vec<Rule> {
+    let role = policy::CLUSTER_ROLES.iter().find(|role| role.name == "system:node");
+    role.into_iter().flat_map(|role| role.rules).map(|rule| parse(rule)).collect()
+}
+
 /// What `stored` must become so that it grants at least what `wanted` does; `None` where it need not change or may not.
 /// A binding to another role cannot be changed into one to this: the caller replaces it when [`Err`] says so.
 pub(crate) fn reconcile(stored: &Value, wanted: &Value) -> Result<Option<Value>, Replace> {

@@ -218,7 +218,7 @@ fn has(list: &[String], wanted: &str) -> bool {
 }
 
 impl Rule {
-    fn allows_resource(&self, action: &ResourceAction<'_>) -> bool {
+    pub(crate) fn allows_resource(&self, action: &ResourceAction<'_>) -> bool {
         has(&self.verbs, action.verb)
             && has(&self.api_groups, action.group)
             && self.resources.iter().any(|resource| covers(resource, action))

@@ -62,9 +62,9 @@ pub(crate) async fn bind(
         }
         let mut new = old.clone();
         new["spec"]["nodeName"] = node.into();
-        if let Some(annotations) = binding["metadata"]["annotations"].as_object() {
-            for (key, value) in annotations {
-                new["metadata"]["annotations"][key.as_str()] = value.clone();
+        for list in ["annotations", "labels"] {
+            for (key, value) in binding["metadata"][list].as_object().into_iter().flatten() {
+                new["metadata"][list][key.as_str()] = value.clone();
             }
         }
         set_scheduled(&mut new["status"], Timestamp::now());

@@ -61,9 +61,13 @@ async fn spend_budget(call: &Call, target: &Target<'_>, pod: &Object) -> Result<
     };
     let budgets = Target { resource: &resource, field_manager: "", ..*target };
     let pod_name = pod.key.name.to_string();
+    let ready = is_ready(&parse(pod)?);
     let mut change = |old: &Value| {
         let status = &old["status"];
         let number = |key: &str| status[key].as_i64().unwrap_or(0);
+        if !ready && lets_unready_go(old) {
+            return Ok(old.clone());
+        }
         if status["observedGeneration"].as_i64() < old["metadata"]["generation"].as_i64() {
             return Err(ApiError::disruption_budget(&format!(
                 "The disruption budget {budget} is still being processed by the server."
@@ -82,4 +86,21 @@ async fn spend_budget(call: &Call, target: &Target<'_>, pod: &Object) -> Result<
         Ok(new)
     };
     call.core.update(&budgets, budget, UpdateKind::Status, &mut change).await.map(drop)
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// Whether a running pod that is not ready may go without the budget being asked (KEP-3017): always, or where enough
+/// others are healthy.
+fn lets_unready_go(budget: &Value) -> bool {
+    if budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow" {
+        return true;
+    }
+    let number = |key: &str| budget["status"][key].as_i64().unwrap_or(0);
+    budget["status"]["observedGeneration"].as_i64() >= budget["metadata"]["generation"].as_i64()
+        && number("desiredHealthy") > 0
+        && number("currentHealthy") >= number("desiredHealthy")
 }

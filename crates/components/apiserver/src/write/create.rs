@@ -62,7 +62,7 @@ impl Core {
                 return Err(ApiError::already_exists(&resource.subject(&name)));
             }
             self.judge(&target.context(self, Operation::Create, &name, None), &object).await?;
-            match self.put(target, target.key_of(&name), &object, Expected::Absent).await {
+            match self.put_charged(target, target.key_of(&name), &object, None, Expected::Absent).await {
                 Ok(created) => {
                     if let Some(reservation) = reservation {
                         reservation.keep();
@@ -70,7 +70,9 @@ impl Core {
                     return Ok(created);
                 }
                 Err(Refused::Raced) if generates => {}
-                Err(Refused::Raced) => return Err(ApiError::already_exists(&resource.subject(&name))),
+                Err(Refused::Raced | Refused::Uncharged) => {
+                    return Err(ApiError::already_exists(&resource.subject(&name)));
+                }
                 Err(Refused::Failed(error)) => return Err(error),
             }
         }

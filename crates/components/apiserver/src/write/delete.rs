@@ -11,6 +11,7 @@ use super::{ATTEMPTS_MAX, Refused, Target};
 use crate::admission::{Context, Operation, Options};
 use crate::core::Core;
 use crate::object;
+use crate::quota::Charge;
 use crate::route::Query;
 use crate::status::ApiError;
 
@@ -170,13 +171,13 @@ impl Core {
                 Plan::Nothing => return Ok(Deletion::Marked(current)),
                 Plan::Remove => self.remove(target, &current, &old).await.map(Deletion::Removed),
                 Plan::Mark(marked) => self
-                    .put(target, key.clone(), &marked, Expected::Revision(current.revision))
+                    .put(target, key.clone(), &marked, Expected::Revision(current.revision), Charge::default())
                     .await
                     .map(Deletion::Marked),
             };
             match outcome {
                 Ok(deletion) => return Ok(deletion),
-                Err(Refused::Raced) => {}
+                Err(Refused::Raced | Refused::Uncharged) => {}
                 Err(Refused::Failed(error)) => return Err(error),
             }
         }

@@ -83,7 +83,7 @@ impl Core {
             let outcome = if ends_life(declaration, &new) {
                 self.remove(target, &current, &new).await
             } else {
-                self.put(target, key.clone(), &new, Expected::Revision(current.revision)).await
+                self.put_charged(target, key.clone(), &new, Some(&old), Expected::Revision(current.revision)).await
             };
             match outcome {
                 Ok(written) => {
@@ -92,7 +92,7 @@ impl Core {
                     }
                     return Ok(written);
                 }
-                Err(Refused::Raced) => {}
+                Err(Refused::Raced | Refused::Uncharged) => {}
                 Err(Refused::Failed(error)) => return Err(error),
             }
         }

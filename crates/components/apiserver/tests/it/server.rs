@@ -87,6 +87,7 @@ impl Server {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Client {
     api: ApiServer,
     user: Option<User>,
@@ -101,12 +102,25 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
+        let (code, answer, _) = self.send_for_warnings(method, path, body).await;
+        (code, answer)
+    }
+
+    /// The answer and the texts of its `Warning` headers.
+    pub(crate) async fn send_for_warnings(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (StatusCode, Value, Vec<String>) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.header("content-type", "application/json").body(Full::new(bytes)).unwrap();
+        let typed = self.headers.iter().any(|(name, _)| name == "content-type");
+        let request = if typed { request } else { request.header("content-type", "application/json") };
+        let request = request.body(Full::new(bytes)).unwrap();
         let service = match &self.user {
             Some(user) => self.api.service_as(user.clone()),
             None => self.api.service(),
@@ -116,7 +130,11 @@ impl Client {
         let bytes = body.collect().await.unwrap().to_bytes();
         let value = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        (head.status, value)
+        let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
+        let warnings = warnings.map(|value| {
+            value.strip_prefix("299 - \"").and_then(|text| text.strip_suffix('"')).unwrap_or(value).to_owned()
+        });
+        (head.status, value, warnings.collect())
     }
 
     pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {

@@ -240,14 +240,6 @@ pub(super) const CLUSTER_ROLES: &[Role] = &[
             "create,delete,patch,update discovery.k8s.io endpointslices",
         ],
     ),
-    role(
-        "minato:node",
-        &[
-            "read - persistentvolumeclaims,persistentvolumes",
-            "read storage.k8s.io csinodes,volumeattachments",
-            "list,watch resource.k8s.io resourceclaims",
-        ],
-    ),
     role("minato:proxy", &["list,watch - pods"]),
 ];
 
@@ -263,11 +255,10 @@ pub(super) const CLUSTER_ROLE_BINDINGS: &[Binding] = &[
     Binding::same("system:kube-dns", &["ServiceAccount:kube-system/kube-dns"]),
     Binding::same("system:kube-scheduler", &["User:system:kube-scheduler"]),
     Binding::same("system:volume-scheduler", &["User:system:kube-scheduler"]),
-    Binding::same("system:node", &["Group:system:nodes"]),
+    Binding::same("system:node", &[]),
     Binding::same("system:service-account-issuer-discovery", &["Group:system:serviceaccounts"]),
     Binding::same("minato:controllers", &["User:system:kube-controller-manager"]),
     Binding::same("minato:dns", &["User:system:kube-dns"]),
-    Binding::same("minato:node", &["Group:system:nodes"]),
     Binding::same("minato:proxy", &["User:system:kube-proxy"]),
 ];
 
