@@ -41,7 +41,7 @@ spec:
 fn sets_roll_and_roll_back() -> anyhow::Result<()> {
     let Some(cluster) = cluster(7)? else { return Ok(()) };
     let kubectl = cluster.kubectl();
-    kubectl.feed("apply -f -", &WORKLOADS.replace("IMAGE", IMAGE).replace("", ""))?;
+    kubectl.feed("apply -f -", &WORKLOADS.replace("IMAGE", IMAGE))?;
     let rolled_out = |set: &str| kubectl.run(&format!("rollout status {set} --timeout=60s"));
     rolled_out("statefulset/db")?;
     rolled_out("daemonset/agent")?;
