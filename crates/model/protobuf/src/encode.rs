@@ -107,10 +107,6 @@ fn encode_field(writer: &mut Writer, field: &Field, object: &Map<String, Value>)
     }
     match (field.kind, object.get(field.name).filter(|value| !value.is_null())) {
         (Kind::One(of), Some(value)) => one(writer, field.number, of, value).ok_or_else(wrong),
-        (Kind::One(of), None) if field.zero_is_absent => {
-            zero(writer, field.number, of);
-            Ok(())
-        }
         (Kind::List(of), Some(Value::Array(items))) => {
             items.iter().try_for_each(|item| one(writer, field.number, of, item)).ok_or_else(wrong)
         }
@@ -149,16 +145,6 @@ fn one(writer: &mut Writer, number: u32, of: Type, value: &Value) -> Option<()> 
         }
     }
     Some(())
-}
-
-/// Go writes the zero of a scalar that is no pointer.
-fn zero(writer: &mut Writer, number: u32, of: Type) {
-    match of {
-        Type::Int | Type::Bool => writer.varint(number, 0),
-        Type::Double => writer.fixed64(number, 0),
-        Type::Text => writer.bytes(number, b""),
-        Type::Bytes | Type::Message(_) => {}
-    }
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn roles_rights_and_tokens() -> anyhow::Result<()> {
     let foreign = run("create token bot --audience=shop")?;
     has(
         &kubectl.fails(&format!("auth whoami --token {} --kubeconfig {}", foreign.trim(), bare(&cluster)?))?,
-        &["provide credentials"],
+        &["You must be logged in to the server"],
     )?;
     run("create secret generic holder")?;
     let bound = run("create token bot --bound-object-kind=Secret --bound-object-name=holder")?;

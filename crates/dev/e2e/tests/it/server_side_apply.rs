@@ -112,7 +112,7 @@ fn fields_left_out_go() -> anyhow::Result<()> {
     let cluster = Cluster::start(Options::control_plane())?;
     let kubectl = cluster.kubectl();
     let config_map = |data: &str, labels: &str| {
-        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: one, labels: {{{labels}}}}}, data: {{{data}}}}}")
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: one, labels: {{{labels}}}}}\ndata: {{{data}}}\n")
     };
     let apply = "apply --server-side -f -";
     kubectl.feed(apply, &config_map("a: '1', b: '2'", "x: y"))?;
@@ -126,7 +126,7 @@ fn fields_left_out_go() -> anyhow::Result<()> {
     assert_eq!(get(&kubectl, "configmap one")?["metadata"], object["metadata"]);
     // Nor does what the kind does not have, or a wrong request.
     has(
-        &kubectl.feed_fails(apply, "{apiVersion: v1, kind: ConfigMap, metadata: {name: one}, date: {}}")?,
+        &kubectl.feed_fails(apply, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndate: {}\n")?,
         &[
             "failed to create typed patch object (default/one; /v1, Kind=ConfigMap): .date: field not declared in schema",
         ],
