@@ -115,14 +115,14 @@ fn fields_left_out_go() -> anyhow::Result<()> {
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: one, labels: {{{labels}}}}}\ndata: {{{data}}}\n")
     };
     let apply = "apply --server-side -f -";
-    kubectl.feed(apply, &config_map("a: '1', b: '2'", "x: y"))?;
+    kubectl.feed(apply, &config_map("a: '1', b: '2'", "tier: web"))?;
     kubectl.run(r#"patch configmap one --type=merge -p {"data":{"c":"3"}}"#)?;
-    kubectl.feed(apply, &config_map("a: '1'", "x: y"))?;
+    kubectl.feed(apply, &config_map("a: '1'", "tier: web"))?;
     let object = get(&kubectl, "configmap one")?;
     assert_eq!(object["data"], json!({"a": "1", "c": "3"}));
     assert_eq!(managers(&object), [("kubectl", "Apply", ""), ("kubectl-patch", "Update", "")]);
     // A dry run writes nothing.
-    kubectl.feed("apply --server-side --dry-run=server -f -", &config_map("a: '9'", "x: y"))?;
+    kubectl.feed("apply --server-side --dry-run=server -f -", &config_map("a: '9'", "tier: web"))?;
     assert_eq!(get(&kubectl, "configmap one")?["metadata"], object["metadata"]);
     // Nor does what the kind does not have, or a wrong request.
     has(
