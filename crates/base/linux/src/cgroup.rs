@@ -35,7 +35,14 @@ enum Layout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Hierarchy {
     mount: PathBuf,
+    /// Those of version 1 have at least a name.
     controllers: Vec<String>,
+}
+
+impl Hierarchy {
+    fn is_version_2(&self) -> bool {
+        self.controllers.is_empty()
+    }
 }
 
 /// Which version of cgroups has the controllers.
@@ -204,6 +211,50 @@ impl Cgroup {
             fs::write(directory.join("cgroup.procs"), pid.to_string())?;
         }
         Ok(())
+    }
+
+    /// Moves the calling process, which must have one thread, into the group in the hierarchies of version 1.
+    ///
+    /// The kernel moves a thread that moves itself at once. Before it moves a process, it waits until every processor
+    /// has noticed (an RCU grace period, some 20 ms), so [`Self::add`] and [`Self::enter_version_2`] take that long.
+    ///
+    /// # Errors
+    /// When the group does not exist.
+    pub fn enter_version_1(&self) -> io::Result<()> {
+        match &self.hierarchies.layout {
+            Layout::V1(hierarchies) => hierarchies
+                .iter()
+                .filter(|hierarchy| !hierarchy.is_version_2())
+                .try_for_each(|hierarchy| fs::write(hierarchy.mount.join(&self.path).join("tasks"), "0")),
+            Layout::V2(_) => Ok(()),
+        }
+    }
+
+    /// Moves the calling process into the group in the hierarchy of version 2, if there is one.
+    ///
+    /// # Errors
+    /// When the group does not exist.
+    pub fn enter_version_2(&self) -> io::Result<()> {
+        match self.version_2_directory() {
+            Some(directory) => fs::write(directory.join("cgroup.procs"), "0"),
+            None => Ok(()),
+        }
+    }
+
+    /// The group in the hierarchy of version 2, to start processes in with [`process::fork_into_group`].
+    ///
+    /// # Errors
+    /// When the group does not exist.
+    pub fn open_version_2(&self) -> io::Result<Option<fs::File>> {
+        self.version_2_directory().map(fs::File::open).transpose()
+    }
+
+    fn version_2_directory(&self) -> Option<PathBuf> {
+        let mount = match &self.hierarchies.layout {
+            Layout::V1(hierarchies) => &hierarchies.iter().find(|hierarchy| hierarchy.is_version_2())?.mount,
+            Layout::V2(mount) => mount,
+        };
+        Some(mount.join(&self.path))
     }
 
     /// Moves a process into the group in those hierarchies where the group exists.

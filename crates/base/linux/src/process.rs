@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, fork};
@@ -66,19 +66,55 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
 /// # Errors
 /// When the process has other threads, or the kernel refuses.
 pub fn fork_single_threaded(child: impl FnOnce() -> i32) -> io::Result<Pid> {
-    if fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(io::Error::other("this process has several threads, a fork could find locks held"));
-    }
+    refuse_threads()?;
     // SAFETY: there is one thread (checked above, and only this thread could start another), so the child finds no
     // lock held and may do whatever the parent may.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(255);
-            // SAFETY: _exit ends the process at once; nothing of the parent's (buffers, exit handlers) is run twice.
-            unsafe { libc::_exit(code) }
+        ForkResult::Child => end_as(child),
+    }
+}
+
+/// As [`fork_single_threaded`], with the child in a cgroup of version 2 from its beginning (`CLONE_INTO_CGROUP`, see
+/// clone(2)), where it would otherwise have to be moved. `child` learns whether that was done: without a group, and on
+/// kernels before 5.7, it was not.
+///
+/// # Errors
+/// As [`fork_single_threaded`].
+pub fn fork_into_group(group: Option<BorrowedFd<'_>>, child: impl FnOnce(bool) -> i32) -> io::Result<Pid> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    refuse_threads()?;
+    if let Some(group) = group {
+        // SAFETY: all fields are integers, for which zero is valid.
+        let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+        arguments.flags = CLONE_INTO_CGROUP;
+        arguments.exit_signal = libc::SIGCHLD as u64;
+        arguments.cgroup = group.as_raw_fd() as u64;
+        // SAFETY: without CLONE_VM and a stack this is fork: the child returns here on its own copy of everything. There
+        // is one thread (checked above), so it finds no lock held. The kernel reads the arguments before it returns.
+        let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
+        match pid {
+            0 => end_as(|| child(true)),
+            1.. => return Ok(Pid::from_raw(pid as i32)),
+            // Not known, or not allowed here: the plain way will tell what is wrong.
+            _ => {}
         }
     }
+    fork_single_threaded(|| child(false))
+}
+
+fn refuse_threads() -> io::Result<()> {
+    match fs::read_dir("/proc/self/task")?.count() {
+        1 => Ok(()),
+        _ => Err(io::Error::other("this process has several threads, a fork could find locks held")),
+    }
+}
+
+/// The whole life of a forked child.
+fn end_as(child: impl FnOnce() -> i32) -> ! {
+    let code = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(255);
+    // SAFETY: _exit ends the process at once; nothing of the parent's (buffers, exit handlers) is run twice.
+    unsafe { libc::_exit(code) }
 }
 
 /// Gives every signal its default action and blocks none, as a program expects to start. `execve` keeps ignored

@@ -124,7 +124,6 @@ impl Supervisor {
             let child = Command::new(&self.program)
                 .arg0("minato")
                 .args(["resolver".as_ref(), self.directory.as_os_str(), self.cgroup.as_ref()])
-                .current_dir("/")
                 .env_clear()
                 .stdin(Stdio::from(theirs))
                 .stdout(Stdio::null())

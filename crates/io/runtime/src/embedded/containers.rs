@@ -96,9 +96,9 @@ impl Embedded {
         let (link, theirs) = Link::pair().map_err(|error| shim_error("make a socket", error))?;
         let errors = fs::File::create(directory.path().join("shim.log"))
             .map_err(file("create", directory.path().join("shim.log")))?;
+        // Without a directory of its own the child needs no fork, which copies the server's page tables (posix_spawn).
         let child = Command::new(&self.inner.config.shim)
             .args(["shim".as_ref(), "run".as_ref(), directory.path().as_os_str()])
-            .current_dir("/")
             .env_clear()
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())

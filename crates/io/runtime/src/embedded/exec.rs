@@ -48,9 +48,9 @@ impl Embedded {
         let shim_error = |error: io::Error| RuntimeError::Shim { id: id.clone(), message: format!("exec: {error}") };
         let (link, theirs) = Link::pair().map_err(shim_error)?;
         let (ours, child_streams) = streams(&request).map_err(shim_error)?;
+        // Without a directory of its own the child needs no fork, which copies the server's page tables (posix_spawn).
         let child = Command::new(&self.inner.config.shim)
             .args(["shim", "exec"])
-            .current_dir("/")
             .env_clear()
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::process::ExitCode;
 
 use minato_linux::cgroup::{Cgroup, Hierarchies};
@@ -51,6 +51,7 @@ struct Command {
 fn start(order: ExecOrder, streams: Vec<OwnedFd>) -> Result<(Command, Option<OwnedFd>), Failure> {
     // As the container's shim does: its own session, so that a signal to the server's does not reach it.
     let _ = nix::unistd::setsid();
+    nix::unistd::chdir("/").map_err(Failure::step("leave the server's directory"))?;
     let directory = ContainerDirectory(order.container.clone());
     let bundle = directory.bundle().map_err(Failure::step("read the bundle"))?;
     let started = directory.started().map_err(Failure::step("read the container's state"))?;
@@ -76,13 +77,18 @@ fn start(order: ExecOrder, streams: Vec<OwnedFd>) -> Result<(Command, Option<Own
     let process = process_of(&bundle, &order);
     // The command starts in the container's cgroup and process namespace; the rest of the way it goes itself, so that
     // this process still sees the host's files.
-    group.add(std::process::id().cast_signed()).map_err(Failure::step("enter the container's cgroup"))?;
+    group.enter_version_1().map_err(Failure::step("enter the container's cgroup"))?;
+    let version_2 = group.open_version_2().map_err(Failure::step("open the container's cgroup"))?;
     if bundle.own_pid_namespace {
         setns(init_fd.as_fd(), CloneFlags::CLONE_NEWPID).map_err(Failure::step("enter the process namespace"))?;
     }
     let mut child = Some((stdio, child_report));
-    let forked = process::fork_single_threaded(|| match child.take() {
-        Some((stdio, report)) => run_command(&bundle, &process, &init_fd, stdio, &report),
+    let forked = process::fork_into_group(version_2.as_ref().map(AsFd::as_fd), |placed| match child.take() {
+        Some((stdio, report)) => {
+            let placed = if placed { Ok(()) } else { group.enter_version_2() };
+            let placed = placed.map_err(Failure::step("enter the container's cgroup"));
+            run_command(&bundle, &process, &init_fd, stdio, &report, placed)
+        }
         None => START_ERROR,
     });
     drop(child);
@@ -125,9 +131,17 @@ fn join(bundle: &Bundle, init: &PidFd) -> Result<(), Failure> {
     setns(init.as_fd(), kinds).map_err(Failure::step("enter the container's namespaces"))
 }
 
-/// Runs in the child. Returns its exit code if the command could not be run.
-fn run_command(bundle: &Bundle, process: &Process, init: &PidFd, stdio: Stdio, report: &OwnedFd) -> i32 {
+/// Runs in the child, which is in its cgroup if `placed` says so. Returns its exit code if the command could not be run.
+fn run_command(
+    bundle: &Bundle,
+    process: &Process,
+    init: &PidFd,
+    stdio: Stdio,
+    report: &OwnedFd,
+    placed: Result<(), Failure>,
+) -> i32 {
     let prepare = || {
+        placed?;
         nix::unistd::setsid().map_err(Failure::step("start a session"))?;
         init::set_limits(bundle)?;
         if let Stdio::Pipes(stdin, stdout, stderr) = &stdio {

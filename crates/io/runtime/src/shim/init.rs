@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, IntoRawFd as _, OwnedFd};
 use std::path::Path;
 
 use libcontainer::syscall::syscall::create_syscall;
-use minato_linux::cgroup::Hierarchies;
+use minato_linux::cgroup::{Cgroup, Hierarchies};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::{Failure, command, rootfs};
@@ -18,7 +18,9 @@ pub(super) struct Start<'a> {
     pub(super) bundle: &'a Bundle,
     pub(super) directory: &'a Path,
     pub(super) hierarchies: &'a Hierarchies,
-    /// A byte comes here when the shim has put this process into its cgroup; end of file if the shim is gone.
+    /// The container's own.
+    pub(super) group: &'a Cgroup,
+    /// A byte comes here when the shim knows this process; end of file if the shim is gone.
     pub(super) go: OwnedFd,
     /// The shim's end of `go`, to be closed in the child.
     pub(super) hold: Option<OwnedFd>,
@@ -35,13 +37,14 @@ pub(super) enum Stdio {
     Terminal(OwnedFd),
 }
 
-/// Runs in the child. Returns the process's exit code if the command could not be run.
-pub(super) fn child(start: Start<'_>) -> i32 {
+/// Runs in the child; `placed` if that is in its cgroup of version 2 already. Returns the process's exit code if the
+/// command could not be run.
+pub(super) fn child(start: Start<'_>, placed: bool) -> i32 {
     let report = match start.report.try_clone() {
         Ok(report) => report,
         Err(_) => return super::START_ERROR,
     };
-    let failure = match prepare(start) {
+    let failure = match prepare(start, placed) {
         Ok(bundle) => command::become_command(&bundle.process),
         Err(failure) => failure,
     };
@@ -51,9 +54,11 @@ pub(super) fn child(start: Start<'_>) -> i32 {
     code
 }
 
-fn prepare(start: Start<'_>) -> Result<&Bundle, Failure> {
-    let Start { bundle, directory, hierarchies, go, hold, report: _, stdio } = start;
+fn prepare(start: Start<'_>, placed: bool) -> Result<&Bundle, Failure> {
+    let Start { bundle, directory, hierarchies, group, go, hold, report: _, stdio } = start;
     drop(hold);
+    let enter_version_2 = || if placed { Ok(()) } else { group.enter_version_2() };
+    group.enter_version_1().and_then(|()| enter_version_2()).map_err(Failure::step("enter the cgroup"))?;
     io::Read::read_exact(&mut File::from(go), &mut [0]).map_err(Failure::step("wait for the shim"))?;
     nix::unistd::setsid().map_err(Failure::step("start a session"))?;
     for (path, flag) in [

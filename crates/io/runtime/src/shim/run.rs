@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use minato_linux::cgroup::Hierarchies;
+use minato_linux::cgroup::{Cgroup, Hierarchies};
 use minato_linux::process;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -56,6 +56,10 @@ pub(super) fn run(directory: PathBuf) -> ExitCode {
     // A server that died in the meantime finds the container by its socket.
     let _ = protocol::send(&control, &Report::Started { pid: container.running.pid.as_raw() }, &[]);
     drop(control);
+    // Takes a while, so it waits until nobody else does.
+    if let Err(error) = container.shim_group.enter_version_2() {
+        eprintln!("minato shim: failed to leave the server's cgroup: {error}");
+    }
     process::trim_heap();
     match container.live() {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,6 +79,7 @@ struct Container {
     sources: Vec<Source>,
     log: Option<Log>,
     server: Server,
+    shim_group: Cgroup,
 }
 
 /// The container's standard input, while the shim holds it.
@@ -117,7 +122,8 @@ impl Container {
         match assemble() {
             Ok((sources, terminal)) => {
                 let directory = directory.clone();
-                Ok(Self { directory, started_at, running, stdin, terminal, sources, log, server })
+                let shim_group = hierarchies.group(&bundle.shim_cgroup);
+                Ok(Self { directory, started_at, running, stdin, terminal, sources, log, server, shim_group })
             }
             Err(error) => {
                 let _ = running.group.kill(KILL_TIMEOUT);
@@ -256,7 +262,7 @@ fn leave_the_server(bundle: &Bundle, hierarchies: &Hierarchies) -> io::Result<()
     let _ = nix::unistd::setsid();
     let group = hierarchies.group(&bundle.shim_cgroup);
     group.create()?;
-    group.add(std::process::id().cast_signed())?;
+    group.enter_version_1()?;
     nix::sys::prctl::set_child_subreaper(true)?;
     nix::unistd::setgroups(&[])?;
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -69,10 +69,11 @@ fn start_in(bundle: &Bundle, directory: &Path, hierarchies: &Hierarchies, group:
         // For children only: the shim itself stays where it is.
         unshare(CloneFlags::CLONE_NEWPID).map_err(Failure::step("make a process namespace"))?;
     }
-    let start = Start { bundle, directory, hierarchies, go, hold: Some(hold), report: child_report, stdio };
+    let start = Start { bundle, directory, hierarchies, group, go, hold: Some(hold), report: child_report, stdio };
     let mut start = Some(start);
-    let forked = process::fork_single_threaded(|| match start.take() {
-        Some(start) => init::child(start),
+    let version_2 = group.open_version_2().map_err(Failure::step("open the cgroup"))?;
+    let forked = process::fork_into_group(version_2.as_ref().map(AsFd::as_fd), |placed| match start.take() {
+        Some(start) => init::child(start, placed),
         None => START_ERROR,
     });
     let hold = start.as_mut().and_then(|start| start.hold.take());
@@ -80,7 +81,6 @@ fn start_in(bundle: &Bundle, directory: &Path, hierarchies: &Hierarchies, group:
     drop(start);
     let pid = forked.map_err(Failure::step("fork"))?;
     let begun = || {
-        group.add(pid.as_raw()).map_err(Failure::step("move the process into its cgroup"))?;
         let pidfd = PidFd::open(pid.as_raw()).map_err(Failure::step("open the process"))?;
         let go = || File::from(hold.ok_or(io::ErrorKind::NotFound)?).write_all(b"!");
         go().map_err(Failure::step("let the init process go on"))?;
