@@ -35,9 +35,13 @@ pub(super) async fn answer(call: &Call, name: &str, body: RequestBody) -> Result
         _ => {
             let patch = Patch::read(call, body).await?;
             let change = |old: &Value| {
-                let mut scale = of(old, paths);
+                let current = of(old, paths);
+                let mut scale = current.clone();
                 patch.apply(&mut scale, minato_schema::builtin(SCALE.0, SCALE.1, SCALE.2))?;
                 decode::check_kind(&mut scale, "autoscaling/v1", "Scale")?;
+                if !names_version(&patch, current) {
+                    crate::object::metadata(&mut scale).remove("resourceVersion");
+                }
                 Ok(scale)
             };
             write(call, name, paths, &change).await?
@@ -67,11 +71,22 @@ async fn write(
         check(name, replicas)?;
         let mut new = old.clone();
         set(&mut new, &paths.spec_replicas, replicas.into());
-        new["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"].clone();
+        let version = scale["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        if !version.is_empty() {
+            new["metadata"]["resourceVersion"] = version.into();
+        }
         Ok(new)
     };
     let written = call.core.update(&target, name, UpdateKind::Object, &mut change).await?;
     call.core.working(&call.resource, &written).await
+}
+
+/// Whether a patch of `scale` says itself which version it is for; one that does not holds for a later version as well.
+fn names_version(patch: &Patch, mut scale: Value) -> bool {
+    const UNSAID: &str = "unsaid";
+    scale["metadata"]["resourceVersion"] = UNSAID.into();
+    patch.apply(&mut scale, minato_schema::builtin(SCALE.0, SCALE.1, SCALE.2)).is_err()
+        || scale["metadata"]["resourceVersion"] != UNSAID
 }
 
 /// Applies a Scale: its manager owns the number in the object behind it.

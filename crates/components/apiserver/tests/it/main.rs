@@ -16,6 +16,7 @@ mod proxy;
 mod quota;
 mod rbac;
 mod remote;
+mod scale;
 mod server;
 mod serving;
 mod webhooks;
