@@ -17,9 +17,9 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use minato_pki::ClientChain;
 use minato_scope::Scope;
 use opening::Opening;
-use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -38,8 +38,8 @@ const RESET_STREAMS_MAX: usize = 20;
 pub struct Peer {
     /// Address of the client's end of the connection.
     pub address: SocketAddr,
-    /// The client's certificate chain, leaf first; verified against the client CA; empty when it sent none.
-    pub certificates: Arc<[CertificateDer<'static>]>,
+    /// The client's certificate chain, verified against the client CA; empty when it sent none.
+    pub chain: Arc<ClientChain>,
 }
 
 tokio::task_local! {
@@ -150,9 +150,9 @@ async fn connection<S, B>(
         }
     };
     let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let certificates =
-        stream.get_ref().1.peer_certificates().map(|chain| chain.iter().map(|c| c.clone().into_owned()).collect());
-    let peer = Peer { address, certificates: certificates.unwrap_or_else(|| Arc::from([])) };
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain = ClientChain::new(shown.iter().map(|certificate| certificate.clone().into_owned()).collect());
+    let peer = Peer { address, chain: Arc::new(chain) };
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         let mut service = service.clone();

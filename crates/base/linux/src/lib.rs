@@ -13,6 +13,7 @@
 pub mod capability;
 pub mod cgroup;
 pub mod disk;
+pub mod memory;
 pub mod mounts;
 pub mod namespaces;
 pub mod netns;

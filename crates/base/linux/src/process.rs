@@ -165,12 +165,6 @@ pub fn set_dumpable(dumpable: bool) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Gives memory that malloc holds free back to the system.
-pub fn trim_heap() {
-    // SAFETY: malloc_trim only touches malloc's own state and takes its lock.
-    unsafe { libc::malloc_trim(0) };
-}
-
 /// One instruction of a classic BPF program: code, jump if true, jump if false, operand.
 pub type FilterInstruction = (u16, u8, u8, u32);
 

@@ -15,7 +15,7 @@ mod token;
 
 pub use authority::{Authority, IssueError, Issued};
 pub use files::{PkiError, read_or_create};
-pub use identity::{CertificateIdentity, IdentityError, certificate_ends, identity_of};
+pub use identity::{CertificateIdentity, ClientChain, IdentityError, certificate_ends, identity_of};
 pub use public_key::{KeySet, ParseKeyError, PublicKey};
 pub use request::{CertificateRequest, RequestError, Terms};
 pub use tls::{

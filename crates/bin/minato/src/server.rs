@@ -15,6 +15,8 @@ use crate::layout::Layout;
 use crate::options::{ServerOptions, Settings};
 use crate::{address, kubeconfig, log, node};
 
+/// How long after the start its memory is given back.
+const SETTLED: Duration = Duration::from_secs(3);
 /// How long components may take to end.
 const COMPONENTS_DEADLINE: Duration = Duration::from_secs(5);
 /// How long running requests may take to end.
@@ -54,6 +56,7 @@ async fn run(settings: Settings, started: Instant) -> anyhow::Result<()> {
         milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "the API is ready"
     );
+    components.spawn("settle", settle(components.child("settle")));
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping; containers go on"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping; containers go on"),
@@ -71,4 +74,16 @@ async fn run(settings: Settings, started: Instant) -> anyhow::Result<()> {
     plane.backend.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Gives back what only the start needed: free heap, and the pages of code that ran once.
+async fn settle(scope: Scope) {
+    tokio::select! {
+        () = tokio::time::sleep(SETTLED) => {}
+        () = scope.cancelled() => return,
+    }
+    minato_linux::memory::trim_heap();
+    if let Err(error) = minato_linux::memory::forget_code() {
+        tracing::debug!(%error, "the code that only the start needed stays in memory");
+    }
 }

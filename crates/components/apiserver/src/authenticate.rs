@@ -16,7 +16,7 @@ mod webhook;
 
 use http::{HeaderMap, Request, header};
 use minato_http::Peer;
-use minato_pki::{ClientAuthority, Token, identity_of};
+use minato_pki::{ClientAuthority, ClientChain, Token};
 
 use crate::core::Core;
 use crate::identity::{User, UserInfo};
@@ -107,8 +107,9 @@ impl Core {
         if let Some(user) = credentials.user {
             return Ok(user.clone());
         }
-        let chain = credentials.peer.map(|peer| &*peer.certificates).unwrap_or_default();
-        if let Some(user) = self.by_certificate(chain, credentials.headers)? {
+        if let Some(peer) = credentials.peer
+            && let Some(user) = self.by_certificate(&peer.chain, credentials.headers)?
+        {
             return Ok(user);
         }
         if let Some(token) = credentials.bearer() {
@@ -121,26 +122,21 @@ impl Core {
         Err(ApiError::unauthorized())
     }
 
-    fn by_certificate(
-        &self,
-        chain: &[rustls::pki_types::CertificateDer<'static>],
-        headers: &HeaderMap,
-    ) -> Result<Option<User>, ApiError> {
-        let Some(certificate) = chain.first() else { return Ok(None) };
-        let identity = identity_of(certificate);
+    fn by_certificate(&self, chain: &ClientChain, headers: &HeaderMap) -> Result<Option<User>, ApiError> {
+        let Some(identity) = chain.identity() else { return Ok(None) };
         if let Some(proxy) = &self.authenticators.proxy {
             if let Some(user) = proxy.headers.user(headers)
-                && proxy.authority.vouches_for(chain)
+                && proxy.authority.vouches_for(chain.certificates())
                 && identity.as_ref().is_ok_and(|identity| proxy.headers.allows(&identity.user))
             {
                 return Ok(Some(user));
             }
-            if !proxy.clients.vouches_for(chain) {
+            if !proxy.clients.vouches_for(chain.certificates()) {
                 return Ok(None);
             }
         }
         let identity = identity.map_err(|_| ApiError::unauthorized())?;
-        let info = UserInfo { name: identity.user, groups: identity.groups, ..UserInfo::default() };
+        let info = UserInfo { name: identity.user.clone(), groups: identity.groups.clone(), ..UserInfo::default() };
         Ok(Some(User::authenticated(info)))
     }
 

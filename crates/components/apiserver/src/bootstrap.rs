@@ -15,8 +15,21 @@ use crate::write::{DeleteOptions, Target, UpdateKind};
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
-/// Roles and bindings that are written at the same time, so that they share an fsync.
-const POLICY_WRITES_MAX: usize = 64;
+const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+];
+
+/// Objects of a kind that are written at the same time, so that they share an fsync.
+const WRITES_MAX: usize = 64;
 
 /// Where clients in the cluster reach this API server.
 #[derive(Clone, Copy, Debug)]
@@ -32,37 +45,54 @@ impl Core {
     /// Makes what is absent. Safe to run again after a start that was cut off.
     pub(crate) async fn bootstrap(&self, advertised: &Advertised) -> Result<(), ApiError> {
         let user = User::component("system:apiserver", &[MASTERS]);
-        for name in NAMESPACES {
+        let namespaces = NAMESPACES.map(|name| {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-            self.make(&user, ("", "namespaces"), "", namespace).await?;
-        }
-        let policy = bootstrap_objects().into_iter().map(|object| self.keep_policy(&user, object));
-        futures::stream::iter(policy).buffer_unordered(POLICY_WRITES_MAX).try_collect::<()>().await?;
-        for (name, value, description) in [
-            (
-                "system-cluster-critical",
-                2_000_000_000,
-                "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
-            ),
-            (
-                "system-node-critical",
-                2_000_001_000,
-                "Used for system critical pods that must not be moved from their current node.",
-            ),
-        ] {
+            self.make(&user, ("", "namespaces"), "", namespace)
+        });
+        futures::future::try_join_all(namespaces).await?;
+        // None of these needs another, and writes that wait for the disk together wait once.
+        futures::try_join!(
+            self.bootstrap_policy(&user),
+            self.bootstrap_priorities(&user),
+            self.bootstrap_flows(&user),
+            self.bootstrap_front_proxy(&user),
+            self.bootstrap_service(&user, advertised),
+        )?;
+        Ok(())
+    }
+
+    async fn bootstrap_policy(&self, user: &User) -> Result<(), ApiError> {
+        let policy = bootstrap_objects().into_iter().map(|object| self.keep_policy(user, object));
+        futures::stream::iter(policy).buffer_unordered(WRITES_MAX).try_collect().await
+    }
+
+    async fn bootstrap_priorities(&self, user: &User) -> Result<(), ApiError> {
+        let classes = PRIORITY_CLASSES.map(|(name, value, description)| {
             let class = json!({
                 "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name},
                 "value": value, "description": description,
             });
-            self.make(&user, ("scheduling.k8s.io", "priorityclasses"), "", class).await?;
+            self.make(user, ("scheduling.k8s.io", "priorityclasses"), "", class)
+        });
+        futures::future::try_join_all(classes).await.map(drop)
+    }
+
+    async fn bootstrap_flows(&self, user: &User) -> Result<(), ApiError> {
+        let flows = crate::flow::bootstrap_objects()
+            .into_iter()
+            .map(|(resource, object)| self.make(user, ("flowcontrol.apiserver.k8s.io", resource), "", object));
+        futures::stream::iter(flows).buffer_unordered(WRITES_MAX).try_collect().await
+    }
+
+    async fn bootstrap_front_proxy(&self, user: &User) -> Result<(), ApiError> {
+        match self.aggregator.front_proxy() {
+            Some(front_proxy) => self.keep_config_map(user, front_proxy.config_map()).await,
+            None => Ok(()),
         }
-        for (resource, object) in crate::flow::bootstrap_objects() {
-            self.make(&user, ("flowcontrol.apiserver.k8s.io", resource), "", object).await?;
-        }
-        if let Some(front_proxy) = self.aggregator.front_proxy() {
-            let user = User::component("system:apiserver", &[MASTERS]);
-            self.keep_config_map(&user, front_proxy.config_map()).await?;
-        }
+    }
+
+    /// The service `kubernetes` and where it leads.
+    async fn bootstrap_service(&self, user: &User, advertised: &Advertised) -> Result<(), ApiError> {
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});
         let service = json!({
             "apiVersion": "v1", "kind": "Service",
@@ -72,7 +102,7 @@ impl Core {
                 "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": advertised.port}],
             },
         });
-        self.keep(&user, ("", "services"), service, |new, wanted| {
+        self.keep(user, ("", "services"), service, |new, wanted| {
             new["spec"]["ports"] = wanted["spec"]["ports"].clone();
         })
         .await?;
@@ -85,8 +115,7 @@ impl Core {
             "metadata": {"name": "kubernetes", "namespace": "default",
                 "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
         });
-        self.keep(&user, ("", "endpoints"), endpoints, |new, wanted| new["subsets"] = wanted["subsets"].clone())
-            .await?;
+        self.keep(user, ("", "endpoints"), endpoints, |new, wanted| new["subsets"] = wanted["subsets"].clone()).await?;
         let slice = json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {"name": "kubernetes", "namespace": "default",
@@ -94,7 +123,7 @@ impl Core {
             "endpoints": [{"addresses": [advertised.address.to_string()], "conditions": {"ready": true}}],
             "ports": [{"name": "https", "port": advertised.port, "protocol": "TCP"}],
         });
-        self.keep(&user, ("discovery.k8s.io", "endpointslices"), slice, |new, wanted| {
+        self.keep(user, ("discovery.k8s.io", "endpointslices"), slice, |new, wanted| {
             for key in ["endpoints", "ports"] {
                 new[key] = wanted[key].clone();
             }

@@ -17,7 +17,7 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 pub(crate) fn one(resource: &Resource, form: Form, object: &Object) -> Result<Bytes, ApiError> {
     match form {
         Form::Object => shown(resource, object),
-        Form::Metadata => Ok(Bytes::from(partial(&parse(object)?).to_string())),
+        Form::Metadata => Ok(Bytes::from(outline(resource, object)?.to_string())),
         Form::Table(include) => {
             let object = parse(object)?;
             let version = crate::object::text(&object, "resourceVersion").to_owned();
@@ -70,6 +70,20 @@ impl ListMetadata {
 /// `meta.k8s.io/v1 PartialObjectMetadata` of an object.
 pub(crate) fn partial(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+/// `meta.k8s.io/v1 PartialObjectMetadata` of a stored object, of which nothing else is read.
+pub(crate) fn outline(resource: &Resource, object: &Object) -> Result<Value, ApiError> {
+    #[derive(serde::Deserialize)]
+    struct Outline {
+        #[serde(default)]
+        metadata: Value,
+    }
+    if !resource.shows_stored() {
+        return Ok(partial(&shown_value(resource, object)?));
+    }
+    let Outline { metadata } = crate::write::parse_as(object)?;
+    Ok(json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}))
 }
 
 /// A row of a table.
@@ -129,6 +143,9 @@ impl WatchEncoder {
     pub(crate) fn object(&mut self, resource: &Resource, kind: EventKind, object: &Object) -> Result<Bytes, ApiError> {
         if self.form == Form::Object && resource.shows_stored() && self.encoding == Encoding::Json {
             return Ok(Event::frame_as(kind, object));
+        }
+        if self.form == Form::Metadata {
+            return self.write(kind.as_str(), &outline(resource, object)?);
         }
         self.line(resource, kind.as_str(), &shown_value(resource, object)?)
     }

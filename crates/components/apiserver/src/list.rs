@@ -117,7 +117,7 @@ pub(crate) async fn list(call: &Call) -> Result<Response<ResponseBody>, ApiError
             let items = page
                 .objects
                 .iter()
-                .map(|object| Ok(encode::partial(&encode::shown_value(resource, object)?)))
+                .map(|object| encode::outline(resource, object))
                 .collect::<Result<Vec<Value>, ApiError>>()?;
             let list = json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",

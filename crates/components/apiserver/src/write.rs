@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use minato_mvcc::{Expected, Key, Object, Operation, Revision, Transaction};
 use minato_store::CommitError;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use delete::{DeleteOptions, Deletion};
@@ -191,6 +192,11 @@ impl Core {
 
 /// The value of a stored object.
 pub(crate) fn parse(object: &Object) -> Result<Value, ApiError> {
+    parse_as(object)
+}
+
+/// What `T` wants to know of a stored object.
+pub(crate) fn parse_as<T: DeserializeOwned>(object: &Object) -> Result<T, ApiError> {
     serde_json::from_slice(&object.value).map_err(|error| {
         tracing::error!(key = %object.key, %error, "a stored object cannot be read");
         ApiError::internal(format!("the stored object {} cannot be read: {error}", object.key))

@@ -80,12 +80,11 @@ impl Server {
 
     fn admit(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
         let peer = request.extensions().get::<Peer>();
-        let certificate = peer.and_then(|peer| peer.certificates.first());
-        let Some(certificate) = certificate else {
+        let Some(identity) = peer.and_then(|peer| peer.chain.identity()) else {
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"));
         };
-        let identity = minato_pki::identity_of(certificate)
-            .map_err(|error| Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized", error.to_string()))?;
+        let identity =
+            identity.map_err(|error| Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized", error.to_string()))?;
         if identity.user != self.node.config.api_server_user {
             let message = format!("user {:?} may not use the kubelet", identity.user);
             return Err(Refusal::new(StatusCode::FORBIDDEN, "Forbidden", message));

@@ -23,7 +23,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         let values = request.headers().get_all(name).into_iter();
         values.map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let certificates = &request.extensions().get::<Peer>().unwrap().certificates;
+    let certificates = request.extensions().get::<Peer>().unwrap().chain.certificates();
     let value = match request.uri().path() {
         "/apis/tides.example.org/v1" => json!({
             "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "tides.example.org/v1",

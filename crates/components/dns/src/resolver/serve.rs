@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::rr::Name;
-use minato_linux::{passing, process};
+use minato_linux::{memory, passing};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -70,7 +70,7 @@ pub(crate) async fn serve(serving: Serving, first: Link, listener: &AsyncFd<Owne
             (Ok(Some(Order::Commit)), Some(link)) => {
                 if let Some(staged) = staged.take() {
                     answerer.change(|table| *table = staged);
-                    process::trim_heap();
+                    memory::trim_heap();
                 }
                 if intake.is_none() {
                     intake = Some(Intake::start(sockets.try_clone()?, &answerer)?);

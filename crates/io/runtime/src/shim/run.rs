@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use minato_linux::cgroup::{Cgroup, Hierarchies};
-use minato_linux::process;
+use minato_linux::{memory, process};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -60,7 +60,7 @@ pub(super) fn run(directory: PathBuf) -> ExitCode {
     if let Err(error) = container.shim_group.enter_version_2() {
         eprintln!("minato shim: failed to leave the server's cgroup: {error}");
     }
-    process::trim_heap();
+    memory::trim_heap();
     match container.live() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
