@@ -2,14 +2,15 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `GET /containerLogs/{ns}/{pod}/{container}` | logs, optionally followed |
-//! | `/exec/{ns}/{pod}/{container}`, `/attach/…` | streams over WebSocket (`v4`/`v5.channel.k8s.io`) |
-//! | `/portForward/{ns}/{pod}` | connections into the pod over WebSocket |
+//! | `GET /containerLogs/{ns}/{pod}/{container}` | logs, optionally followed; also in the messages of a WebSocket |
+//! | `/exec/{ns}/{pod}/{container}`, `/attach/…` | a process's streams over WebSocket or SPDY/3.1 |
+//! | `/portForward/{ns}/{pod}` | connections into the pod over WebSocket or SPDY/3.1 |
 //! | `GET /pods`, `GET /healthz` | what runs here; whether we do |
 //!
 //! Only the API server's own client certificate is let in.
 
 mod logs;
+mod messages;
 mod port_forward;
 mod query;
 mod reply;
@@ -64,7 +65,10 @@ impl Server {
         match parts.as_slice() {
             ["healthz"] if get => Ok(reply::text("ok")),
             ["pods"] if get => Ok(self.list()),
-            ["containerLogs", namespace, pod, container] if get => self.logs(namespace, pod, container, &query).await,
+            ["containerLogs", namespace, pod, container] if get => {
+                let logs = self.logs(namespace, pod, container, &query).await?;
+                if websocket::is_wanted(&request) { self.send_in_messages(logs, request) } else { Ok(logs) }
+            }
             ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] if stream => {
                 self.exec(namespace, pod, container, &query, request).await
             }

@@ -144,8 +144,11 @@ fn choose<'a>(
     previous: bool,
 ) -> Result<&'a ContainerStatus, Refusal> {
     let spec = picture.pod.spec.iter();
-    let mut names = spec.flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
-    if !names.any(|known| known.name == container) {
+    let names = spec.flat_map(|spec| {
+        let own = spec.containers.iter().chain(spec.init_containers.iter().flatten()).map(|known| &known.name);
+        own.chain(spec.ephemeral_containers.iter().flatten().map(|known| &known.name))
+    });
+    if !names.into_iter().any(|known| known == container) {
         return Err(Refusal::bad_request(format!("container {container} is not valid for pod {pod}")));
     }
     let mut attempts: Vec<&ContainerStatus> =

@@ -1,10 +1,10 @@
-//! `/portForward`: TCP connections into a pod over one WebSocket.
+//! `/portForward`: TCP connections into a pod over one connection of the client's.
 //!
-//! Two protocols: kubectl tunnels SPDY (`SPDY/3.1+portforward.k8s.io`, see [`tunnel`]); client libraries use channels
-//! (`v4.channel.k8s.io`, see [`channels`]).
+//! kubectl speaks SPDY (see [`pairs`]), plain or, since 1.31, in a WebSocket (`SPDY/3.1+portforward.k8s.io`); client
+//! libraries use channels of a WebSocket (`v4.channel.k8s.io`, see [`channels`]).
 
 mod channels;
-mod tunnel;
+mod pairs;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,8 +18,9 @@ use tokio::net::TcpStream;
 use super::Server;
 use super::query::Query;
 use super::reply::{Body, Refusal};
-use super::websocket::negotiate;
+use super::{spdy, websocket};
 
+const SPDY_PROTOCOL: &str = "portforward.k8s.io";
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
 const PROTOCOLS: [&str; 3] = [TUNNEL, "v5.channel.k8s.io", "v4.channel.k8s.io"];
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,12 +67,21 @@ impl Server {
         let sandbox = sandboxes.into_iter().find(|sandbox| sandbox.id == SandboxId(uid.clone()) && sandbox.ready);
         let sandbox = sandbox.ok_or_else(|| Refusal::internal(format!("pod \"{pod}\" has no network yet")))?;
         let door = Door { netns: sandbox.netns };
-        let upgrade = negotiate(request, &PROTOCOLS)?;
+        if spdy::is_wanted(&request) {
+            let (response, connection) = spdy::negotiate(request, &[SPDY_PROTOCOL])?.accept();
+            self.serve_streams("port-forward", async move {
+                if let Some(connection) = connection.await {
+                    connection.serve(|session| pairs::run(session, door)).await;
+                }
+            });
+            return Ok(response);
+        }
+        let upgrade = websocket::negotiate(request, &PROTOCOLS)?;
         if upgrade.protocol == TUNNEL {
             let (response, socket) = upgrade.accept();
             self.serve_streams("port-forward", async move {
                 if let Some(socket) = socket.await {
-                    tunnel::run(socket, door).await;
+                    spdy::serve_in(socket, |session| pairs::run(session, door)).await;
                 }
             });
             return Ok(response);

@@ -1,7 +1,7 @@
 //! Answers and refusals.
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
 use minato_http::BoxError;
@@ -43,11 +43,18 @@ pub(super) struct Refusal {
     code: StatusCode,
     reason: &'static str,
     message: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     pub(super) fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into() }
+        Self { code, reason, message: message.into(), headers: Vec::new() }
+    }
+
+    /// The refusal with one header more.
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -63,6 +70,10 @@ impl Refusal {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
         });
-        json(self.code, &status)
+        let mut response = json(self.code, &status);
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
+        response
     }
 }

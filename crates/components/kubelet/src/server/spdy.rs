@@ -1,314 +1,109 @@
-//! The part of SPDY/3.1 that port-forwarding needs: frames in and out, header blocks under zlib.
+//! SPDY/3.1, which clients of Kubernetes spoke before WebSocket: many streams over one connection.
 //!
-//! Control frame: `1 | version:15 | type:16 | flags:8 | length:24 | payload`; data frame: `0 | stream:31 | flags:8 |
-//! length:24 | payload`. (SPDY protocol, draft 3.1.) Windows are not kept: clients of Kubernetes do not use them.
+//! [`frame`] is the language, [`session`] the conversation. A connection becomes SPDY by `Upgrade: SPDY/3.1`, and what
+//! the streams mean is agreed on in `X-Stream-Protocol-Version`; or frames travel in a WebSocket (KEP-4006).
 
-use std::collections::BTreeMap;
+mod frame;
+mod session;
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use bytes::{Bytes, BytesMut};
+use futures::{SinkExt as _, StreamExt as _};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::codec::{BytesCodec, Framed};
 
-const VERSION: u16 = 3;
-const SYN_STREAM: u16 = 1;
-const SYN_REPLY: u16 = 2;
-const RST_STREAM: u16 = 3;
-const PING: u16 = 6;
-const GOAWAY: u16 = 7;
-const FLAG_FIN: u8 = 1;
-const HEADER_BYTES: usize = 8;
-const FRAME_BYTES_MAX: usize = 4 << 20;
-const HEADER_BLOCK_BYTES_MAX: usize = 64 << 10;
+use super::reply::{Body, Refusal, empty};
+use super::websocket::Socket;
+pub(super) use frame::data;
+pub(super) use session::{Opened, Session};
 
-/// What a client may send.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame {
-    /// A new stream.
-    Open { stream: u32, fin: bool, headers: BTreeMap<String, String> },
-    /// Bytes on a stream.
-    Data { stream: u32, fin: bool, data: Bytes },
-    /// The end of a stream in both directions.
-    Reset { stream: u32 },
-    /// To be sent back as it is.
-    Ping { id: u32 },
-    /// The client opens no more streams.
-    GoAway,
-    /// Settings and window updates.
-    Other,
+const NAME: &str = "SPDY/3.1";
+const PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+const ACCEPTED: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
+
+/// Whether a client asks for plain SPDY.
+pub(super) fn is_wanted(request: &Request<Incoming>) -> bool {
+    let upgrade = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(NAME))
 }
 
-/// Why the bytes are no SPDY.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SpdyError {
-    #[error("frame of {0} bytes is too long")]
-    TooLong(usize),
-    #[error("version {0} is not spoken here")]
-    Version(u16),
-    #[error("header block is damaged")]
-    Headers,
-    #[error("header compression")]
-    Inflate(#[from] flate2::DecompressError),
+/// An accepted request for SPDY.
+pub(super) struct Upgrade {
+    /// What the streams mean.
+    pub(super) protocol: &'static str,
+    /// Whether the client has asked for a protocol at all: the first ones did not.
+    asked: bool,
+    request: Request<Incoming>,
 }
 
-/// Bytes in, frames out.
-pub(super) struct Decoder {
-    buffer: BytesMut,
-    inflate: Decompress,
-    dictionary: Vec<u8>,
+/// Agrees on the first of the client's protocols that is among `supported`; on the last of these if it names none.
+pub(super) fn negotiate(request: Request<Incoming>, supported: &[&'static str]) -> Result<Upgrade, Refusal> {
+    let values = request.headers().get_all(PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let offered: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+    let known = |offer: &&str| supported.iter().find(|protocol| *protocol == offer).copied();
+    let agreed = offered.iter().find_map(known).or_else(|| supported.last().copied().filter(|_| offered.is_empty()));
+    if let Some(protocol) = agreed {
+        return Ok(Upgrade { protocol, asked: !offered.is_empty(), request });
+    }
+    let message = format!(
+        "unable to upgrade: unable to negotiate protocol: client supports [{}], server accepts [{}]",
+        offered.join(" "),
+        supported.join(" ")
+    );
+    let refusal = Refusal::new(StatusCode::FORBIDDEN, "Forbidden", message);
+    Err(supported.iter().fold(refusal, |refusal, protocol| refusal.with(ACCEPTED, HeaderValue::from_static(protocol))))
 }
 
-impl Decoder {
-    pub(super) fn new() -> Self {
-        Self { buffer: BytesMut::new(), inflate: Decompress::new(true), dictionary: dictionary() }
-    }
-
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    /// The next whole frame, if it is here.
-    pub(super) fn next(&mut self) -> Result<Option<Frame>, SpdyError> {
-        let Some(header) = self.buffer.get(..HEADER_BYTES) else { return Ok(None) };
-        let first = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
-        let flags = header[4];
-        let length = usize::from(header[5]) << 16 | usize::from(header[6]) << 8 | usize::from(header[7]);
-        if length > FRAME_BYTES_MAX {
-            return Err(SpdyError::TooLong(length));
+impl Upgrade {
+    /// The answer, and the connection to come.
+    pub(super) fn accept(self) -> (Response<Body>, impl Future<Output = Option<Connection>> + Send + 'static) {
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static(NAME));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        if self.asked {
+            headers.insert(PROTOCOL, HeaderValue::from_static(self.protocol));
         }
-        if self.buffer.len() < HEADER_BYTES + length {
-            return Ok(None);
-        }
-        self.buffer.advance(HEADER_BYTES);
-        let mut payload = self.buffer.split_to(length).freeze();
-        let fin = flags & FLAG_FIN != 0;
-        if first >> 31 == 0 {
-            return Ok(Some(Frame::Data { stream: first, fin, data: payload }));
-        }
-        let version = (first >> 16) as u16 & 0x7fff;
-        if version != VERSION {
-            return Err(SpdyError::Version(version));
-        }
-        let kind = (first & 0xffff) as u16;
-        Ok(Some(match kind {
-            SYN_STREAM if payload.len() >= 10 => {
-                let stream = payload.get_u32() & 0x7fff_ffff;
-                payload.advance(6);
-                Frame::Open { stream, fin, headers: self.headers(&payload)? }
-            }
-            RST_STREAM if payload.len() >= 4 => Frame::Reset { stream: payload.get_u32() & 0x7fff_ffff },
-            PING if payload.len() >= 4 => Frame::Ping { id: payload.get_u32() },
-            GOAWAY => Frame::GoAway,
-            _ => Frame::Other,
-        }))
-    }
-
-    fn headers(&mut self, block: &[u8]) -> Result<BTreeMap<String, String>, SpdyError> {
-        let plain = self.inflate(block)?;
-        let mut rest = plain.as_slice();
-        let take = |rest: &mut &[u8]| -> Option<usize> {
-            if rest.len() < 4 {
-                return None;
-            }
-            usize::try_from(rest.get_u32()).ok()
-        };
-        let text = |rest: &mut &[u8]| -> Option<String> {
-            let length = take(rest)?;
-            let (text, after) = rest.split_at_checked(length)?;
-            *rest = after;
-            Some(String::from_utf8_lossy(text).into_owned())
-        };
-        if rest.len() < 4 {
-            return Err(SpdyError::Headers);
-        }
-        let count = rest.get_u32();
-        let mut headers = BTreeMap::new();
-        for _ in 0..count {
-            let (Some(name), Some(value)) = (text(&mut rest), text(&mut rest)) else { return Err(SpdyError::Headers) };
-            headers.insert(name.to_ascii_lowercase(), value);
-        }
-        Ok(headers)
-    }
-
-    fn inflate(&mut self, mut block: &[u8]) -> Result<Vec<u8>, SpdyError> {
-        let mut plain = Vec::with_capacity(1024);
-        loop {
-            if plain.len() > HEADER_BLOCK_BYTES_MAX {
-                return Err(SpdyError::Headers);
-            }
-            plain.reserve(1024);
-            let (consumed, produced) = (self.inflate.total_in(), self.inflate.total_out());
-            let result = self.inflate.decompress_vec(block, &mut plain, FlushDecompress::Sync);
-            let taken = usize::try_from(self.inflate.total_in() - consumed).unwrap_or(block.len());
-            block = block.get(taken..).unwrap_or_default();
-            match result {
-                Err(error) if error.needs_dictionary().is_some() => {
-                    self.inflate.set_dictionary(&self.dictionary)?;
+        let connection = async move {
+            match hyper::upgrade::on(self.request).await {
+                Ok(upgraded) => Some(Connection(TokioIo::new(upgraded))),
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "SPDY upgrade failed");
+                    None
                 }
-                Err(error) => return Err(error.into()),
-                Ok(Status::StreamEnd) => return Ok(plain),
-                Ok(_) if block.is_empty() && plain.len() < plain.capacity() => return Ok(plain),
-                Ok(_) if taken == 0 && self.inflate.total_out() == produced => return Err(SpdyError::Headers),
-                Ok(_) => {}
             }
-        }
+        };
+        (response, connection)
     }
 }
 
-/// Frames to send.
-pub(super) struct Encoder {
-    /// An empty header block for each reply; one compression context for all of them.
-    deflate: Compress,
-}
+/// A connection that speaks SPDY from now on.
+pub(super) struct Connection(TokioIo<hyper::upgrade::Upgraded>);
 
-impl Encoder {
-    pub(super) fn new() -> Self {
-        let mut deflate = Compress::new(Compression::best(), true);
-        if let Err(error) = deflate.set_dictionary(&dictionary()) {
-            tracing::warn!(%error, "SPDY without its dictionary");
-        }
-        Self { deflate }
-    }
-
-    /// Accepts a stream.
-    pub(super) fn reply(&mut self, stream: u32) -> Bytes {
-        let mut block = Vec::with_capacity(256);
-        // The output always fits: at most a few bytes come of four zeros.
-        if let Err(error) = self.deflate.compress_vec(&0_u32.to_be_bytes(), &mut block, FlushCompress::Sync) {
-            tracing::warn!(%error, "SPDY header compression failed");
-        }
-        let mut payload = BytesMut::new();
-        payload.put_u32(stream);
-        payload.put_slice(&block);
-        control(SYN_REPLY, &payload)
+impl Connection {
+    /// Runs `work` on the client's streams, until it ends or the client is gone.
+    pub(super) async fn serve<W: Future<Output = ()>>(self, work: impl FnOnce(Session) -> W) {
+        let (sink, source) = Framed::new(self.0, BytesCodec::new()).split();
+        let source = source.scan((), |(), bytes| futures::future::ready(bytes.ok().map(BytesMut::freeze)));
+        session::serve(source, sink, work).await;
     }
 }
 
-/// Bytes on a stream, the last if `fin`.
-pub(super) fn data(stream: u32, fin: bool, bytes: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(HEADER_BYTES + bytes.len());
-    frame.put_u32(stream & 0x7fff_ffff);
-    put_length(&mut frame, u8::from(fin) * FLAG_FIN, bytes.len());
-    frame.put_slice(bytes);
-    frame.freeze()
-}
-
-/// The answer to a ping.
-pub(super) fn pong(id: u32) -> Bytes {
-    control(PING, &id.to_be_bytes())
-}
-
-fn control(kind: u16, payload: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(HEADER_BYTES + payload.len());
-    frame.put_u16(0x8000 | VERSION);
-    frame.put_u16(kind);
-    put_length(&mut frame, 0, payload.len());
-    frame.put_slice(payload);
-    frame.freeze()
-}
-
-fn put_length(frame: &mut BytesMut, flags: u8, length: usize) {
-    let length = u32::try_from(length).unwrap_or(u32::MAX) & 0x00ff_ffff;
-    frame.put_u32(u32::from(flags) << 24 | length);
-}
-
-/// The dictionary of SPDY/3's header compression: words with their lengths, then frequent text.
-fn dictionary() -> Vec<u8> {
-    const WORDS: &str = "options head post put delete trace accept accept-charset accept-encoding accept-language \
-        accept-ranges age allow authorization cache-control connection content-base content-encoding content-language \
-        content-length content-location content-md5 content-range content-type date etag expect expires from host \
-        if-match if-modified-since if-none-match if-range if-unmodified-since last-modified location max-forwards \
-        pragma proxy-authenticate proxy-authorization range referer retry-after server te trailer transfer-encoding \
-        upgrade user-agent vary via warning www-authenticate method get status 200_OK version HTTP/1.1 url public \
-        set-cookie keep-alive origin";
-    const TEXT: &str = "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505\
-        203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized\
-        403 Forbidden404 Not Found500 Internal Server Error501 Not Implemented503 Service Unavailable\
-        Jan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec 00:00:00 Mon, Tue, Wed, Thu, Fri, Sat, Sun, GMT\
-        chunked,text/html,image/png,image/jpg,image/gif,application/xml,application/xhtml+xml,text/plain,\
-        text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0.";
-    let mut dictionary = Vec::with_capacity(1423);
-    for word in WORDS.split(' ') {
-        let word = word.replace('_', " ");
-        dictionary.put_u32(u32::try_from(word.len()).unwrap_or_default());
-        dictionary.put_slice(word.as_bytes());
-    }
-    dictionary.put_slice(TEXT.as_bytes());
-    dictionary
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_dictionary_is_the_one_of_the_specification() {
-        let dictionary = dictionary();
-        assert_eq!(dictionary.len(), 1423);
-        // Every SPDY/3 header block of the world begins with 78 bb and this checksum.
-        let mut compress = Compress::new(Compression::best(), true);
-        assert_eq!(compress.set_dictionary(&dictionary).unwrap(), 0xe3c6_a7c2);
-    }
-
-    /// A client's half of the conversation.
-    fn open(deflate: &mut Compress, stream: u32, headers: &[(&str, &str)]) -> Vec<u8> {
-        let mut plain = Vec::new();
-        plain.put_u32(headers.len() as u32);
-        for part in headers.iter().flat_map(|(name, value)| [name, value]) {
-            plain.put_u32(part.len() as u32);
-            plain.put_slice(part.as_bytes());
-        }
-        let mut block = Vec::with_capacity(4096);
-        deflate.compress_vec(&plain, &mut block, FlushCompress::Sync).unwrap();
-        let mut payload = Vec::new();
-        payload.put_u32(stream);
-        payload.put_u32(0);
-        payload.put_u16(0);
-        payload.extend(block);
-        control(SYN_STREAM, &payload).to_vec()
-    }
-
-    #[test]
-    fn streams_open_with_headers_in_pieces() {
-        let mut deflate = Compress::new(Compression::best(), true);
-        deflate.set_dictionary(&dictionary()).unwrap();
-        let mut bytes = open(&mut deflate, 1, &[("streamtype", "error"), ("port", "80"), ("requestid", "0")]);
-        bytes.extend(open(&mut deflate, 3, &[("streamtype", "data"), ("port", "80"), ("requestid", "0")]));
-        bytes.extend(data(3, true, b"hello"));
-        bytes.extend(pong(7));
-        let mut decoder = Decoder::new();
-        let mut frames = Vec::new();
-        for byte in bytes {
-            decoder.push(&[byte]);
-            while let Some(frame) = decoder.next().unwrap() {
-                frames.push(frame);
-            }
-        }
-        assert_eq!(frames.len(), 4);
-        let Frame::Open { stream: 3, fin: false, headers } = &frames[1] else { panic!("{frames:?}") };
-        assert_eq!(headers["streamtype"], "data");
-        assert_eq!(frames[2], Frame::Data { stream: 3, fin: true, data: Bytes::from_static(b"hello") });
-        assert_eq!(frames[3], Frame::Ping { id: 7 });
-    }
-
-    #[test]
-    fn garbage_is_refused() {
-        for bytes in
-            [&b"GET / HTTP/1.1\r\n"[..], &[0xff; 64], &[0x80, 3, 0, 1, 0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2]]
-        {
-            let mut decoder = Decoder::new();
-            decoder.push(bytes);
-            // No panic; most of it is an error, some looks like the start of a long data frame.
-            let _ = decoder.next();
-        }
-        let mut decoder = Decoder::new();
-        decoder.push(&[0x80, 2, 0, 1, 0, 0, 0, 0]);
-        assert!(matches!(decoder.next(), Err(SpdyError::Version(2))));
-    }
-
-    #[test]
-    fn replies_share_one_compression() {
-        let mut encoder = Encoder::new();
-        let (first, second) = (encoder.reply(1), encoder.reply(3));
-        assert_eq!(&first[12..18], [0x78, 0xf9, 0xe3, 0xc6, 0xa7, 0xc2].as_slice());
-        assert_ne!(&second[12..14], [0x78, 0xf9].as_slice());
-    }
+/// As [`Connection::serve`], with the frames in the messages of a WebSocket.
+pub(super) async fn serve_in<W: Future<Output = ()>>(socket: Socket, work: impl FnOnce(Session) -> W) {
+    let (sink, source) = socket.split();
+    let sink = sink.with(|frame: Bytes| {
+        futures::future::ready(Ok::<_, tokio_tungstenite::tungstenite::Error>(Message::Binary(frame)))
+    });
+    let source = source.scan((), |(), message| {
+        futures::future::ready(match message {
+            Ok(Message::Binary(data)) => Some(data),
+            Ok(Message::Close(_)) | Err(_) => None,
+            Ok(_) => Some(Bytes::new()),
+        })
+    });
+    session::serve(source, sink, work).await;
 }

@@ -1,46 +1,85 @@
-//! `/exec` and `/attach`: a process's streams over one WebSocket.
-//!
-//! Every binary message begins with the number of its channel. In `v5.channel.k8s.io` a message `[255, n]` closes
-//! channel n, which is how standard input comes to its end; in `v4` only the end of the connection does.
+//! `/exec` and `/attach`: a process's streams over one connection of the client's, WebSocket (see [`channels`]) or SPDY
+//! (see [`substreams`]).
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use futures::{SinkExt as _, StreamExt as _};
+mod channels;
+mod substreams;
+
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use minato_runtime::{
-    ContainerId, ContainerState, ContainerStatus, ExecRequest, ExitCode, Input, Output, Resizer, RuntimeError,
-    TerminalSize,
+    AttachSession, ContainerState, ContainerStatus, ExecRequest, ExecSession, ExitCode, Input, Output, Resizer,
+    RuntimeError, TerminalSize,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::Message;
 
 use super::Server;
 use super::query::Query;
 use super::reply::{Body, Refusal};
-use super::websocket::{Socket, farewell, negotiate};
+use super::{spdy, websocket};
 
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
-const RESIZE: u8 = 4;
-const CLOSE: u8 = 255;
-
-const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 const BLOCK_BYTES: usize = 32 * 1024;
-const QUEUE_MAX: usize = 16;
+
+/// Which streams a client wants.
+#[derive(Clone, Copy)]
+struct Wanted {
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+    tty: bool,
+}
+
+impl Wanted {
+    fn new(query: &Query) -> Self {
+        let tty = query.flag(&["tty"]);
+        Self {
+            stdin: query.flag(&["stdin", "input"]),
+            stdout: query.flag(&["stdout", "output"]),
+            // A terminal has one output.
+            stderr: query.flag(&["stderr", "error"]) && !tty,
+            tty,
+        }
+    }
+}
 
 /// The streams of a process, wherever they come from.
 struct Streams {
-    stdin: Option<Input>,
+    input: Controls,
     stdout: Option<Output>,
     stderr: Option<Output>,
-    resizer: Option<Resizer>,
     /// `None` for attach: the container's end is the end of its output.
     exit_code: Option<ExitCode>,
+}
+
+impl From<ExecSession> for Streams {
+    fn from(session: ExecSession) -> Self {
+        Self {
+            input: Controls { stdin: session.stdin, resizer: session.resizer },
+            stdout: session.stdout,
+            stderr: session.stderr,
+            exit_code: Some(session.exit_code),
+        }
+    }
+}
+
+impl Streams {
+    fn attached(session: AttachSession, wanted: Wanted) -> Self {
+        Self {
+            input: Controls { stdin: session.stdin.filter(|_| wanted.stdin), resizer: session.resizer },
+            stdout: session.stdout.filter(|_| wanted.stdout),
+            stderr: session.stderr.filter(|_| wanted.stderr),
+            exit_code: None,
+        }
+    }
+}
+
+/// What a client can do to a process.
+struct Controls {
+    /// `None` when it has come to its end.
+    stdin: Option<Input>,
+    resizer: Option<Resizer>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +87,23 @@ struct Streams {
 struct Size {
     width: u16,
     height: u16,
+}
+
+impl Controls {
+    async fn write(&mut self, data: &[u8]) {
+        if let Some(writer) = &mut self.stdin
+            && (writer.write_all(data).await.is_err() || writer.flush().await.is_err())
+        {
+            self.stdin = None;
+        }
+    }
+
+    fn resize(&self, size: &Size) {
+        let Some(resizer) = &self.resizer else { return };
+        if let Err(error) = resizer.resize(TerminalSize { columns: size.width, rows: size.height }) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "terminal not resized");
+        }
+    }
 }
 
 impl Server {
@@ -72,38 +128,17 @@ impl Server {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
         let id = self.running(namespace, pod, container)?.id;
-        let tty = query.flag(&["tty"]);
-        let wanted = ExecRequest {
-            command: query.all("command").map(str::to_owned).collect(),
-            tty,
-            stdin: query.flag(&["stdin", "input"]),
-            stdout: query.flag(&["stdout", "output"]),
-            stderr: query.flag(&["stderr", "error"]) && !tty,
-        };
-        if wanted.command.is_empty() {
+        let wanted = Wanted::new(query);
+        let Wanted { stdin, stdout, stderr, tty } = wanted;
+        let command: Vec<String> = query.all("command").map(str::to_owned).collect();
+        if command.is_empty() {
             return Err(Refusal::bad_request("you must specify at least one command for the container"));
         }
-        let upgrade = negotiate(request, &PROTOCOLS)?;
-        let version5 = upgrade.protocol == PROTOCOLS[0];
-        let (response, socket) = upgrade.accept();
         let runtime = self.node.runtime.clone();
-        self.serve_streams("exec", async move {
-            let Some(socket) = socket.await else { return };
-            match runtime.exec(&id, wanted).await {
-                Ok(session) => {
-                    let streams = Streams {
-                        stdin: session.stdin,
-                        stdout: session.stdout,
-                        stderr: session.stderr,
-                        resizer: session.resizer,
-                        exit_code: Some(session.exit_code),
-                    };
-                    connect(socket, streams, version5).await;
-                }
-                Err(error) => refuse(socket, &error, &id).await,
-            }
-        });
-        Ok(response)
+        self.converse("exec", request, wanted, async move {
+            let session = runtime.exec(&id, ExecRequest { command, tty, stdin, stdout, stderr }).await?;
+            Ok(session.into())
+        })
     }
 
     pub(super) async fn attach(
@@ -115,27 +150,39 @@ impl Server {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Refusal> {
         let id = self.running(namespace, pod, container)?.id;
-        let stdin = query.flag(&["stdin", "input"]);
-        let stdout = query.flag(&["stdout", "output"]);
-        let stderr = query.flag(&["stderr", "error"]);
-        let upgrade = negotiate(request, &PROTOCOLS)?;
-        let version5 = upgrade.protocol == PROTOCOLS[0];
-        let (response, socket) = upgrade.accept();
+        let wanted = Wanted::new(query);
         let runtime = self.node.runtime.clone();
-        self.serve_streams("attach", async move {
-            let Some(socket) = socket.await else { return };
-            match runtime.attach(&id).await {
-                Ok(session) => {
-                    let streams = Streams {
-                        stdin: session.stdin.filter(|_| stdin),
-                        stdout: session.stdout.filter(|_| stdout),
-                        stderr: session.stderr.filter(|_| stderr),
-                        resizer: session.resizer,
-                        exit_code: None,
-                    };
-                    connect(socket, streams, version5).await;
+        self.converse("attach", request, wanted, async move {
+            let session = runtime.attach(&id).await?;
+            Ok(Streams::attached(session, wanted))
+        })
+    }
+
+    /// Takes over the connection and, once the client is ready, starts what has the streams.
+    fn converse(
+        &self,
+        name: &str,
+        request: Request<Incoming>,
+        wanted: Wanted,
+        start: impl Future<Output = Result<Streams, RuntimeError>> + Send + 'static,
+    ) -> Result<Response<Body>, Refusal> {
+        if spdy::is_wanted(&request) {
+            let upgrade = spdy::negotiate(request, &substreams::PROTOCOLS)?;
+            let protocol = upgrade.protocol;
+            let (response, connection) = upgrade.accept();
+            self.serve_streams(name, async move {
+                if let Some(connection) = connection.await {
+                    connection.serve(|session| substreams::run(session, protocol, wanted, start)).await;
                 }
-                Err(error) => refuse(socket, &error, &id).await,
+            });
+            return Ok(response);
+        }
+        let upgrade = websocket::negotiate(request, &channels::PROTOCOLS)?;
+        let protocol = upgrade.protocol;
+        let (response, socket) = upgrade.accept();
+        self.serve_streams(name, async move {
+            if let Some(socket) = socket.await {
+                channels::run(socket, protocol, start).await;
             }
         });
         Ok(response)
@@ -152,13 +199,6 @@ impl Server {
     }
 }
 
-fn message(channel: u8, data: &[u8]) -> Message {
-    let mut bytes = BytesMut::with_capacity(data.len() + 1);
-    bytes.put_u8(channel);
-    bytes.put_slice(data);
-    Message::Binary(bytes.freeze())
-}
-
 /// The final word on the error channel.
 fn outcome(exit_code: Option<Result<i32, RuntimeError>>) -> Value {
     match exit_code {
@@ -170,10 +210,7 @@ fn outcome(exit_code: Option<Result<i32, RuntimeError>>) -> Value {
             status["message"] = json!(message);
             status
         }
-        Some(Err(error)) => json!({
-            "metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
-            "message": format!("Internal error occurred: {}", chain(&error)),
-        }),
+        Some(Err(error)) => internal(&chain(&error)),
     }
 }
 
@@ -185,6 +222,28 @@ fn non_zero(code: i32) -> Value {
     })
 }
 
+fn internal(message: &str) -> Value {
+    json!({
+        "metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
+        "message": format!("Internal error occurred: {message}"),
+    })
+}
+
+/// The outcome in a protocol's form: the status as JSON, or its text alone.
+fn said(status: &Value, json: bool) -> String {
+    match &status["status"] {
+        _ if json => status.to_string(),
+        status if status == "Success" => String::new(),
+        _ => status["message"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// The final word when nothing was started.
+fn refusal(error: &RuntimeError) -> Value {
+    tracing::debug!(error = error as &dyn std::error::Error, "no streams");
+    internal(&format!("error executing command in container: {}", chain(error)))
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chain(source)),
@@ -192,98 +251,13 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
 }
 
-async fn refuse(mut socket: Socket, error: &RuntimeError, id: &ContainerId) {
-    tracing::debug!(container = %id, error = error as &dyn std::error::Error, "no streams");
-    let status = json!({
-        "metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500,
-        "message": format!("Internal error occurred: error executing command in container: {}", chain(error)),
-    });
-    // The client may have gone.
-    let _ = socket.send(message(ERROR, status.to_string().as_bytes())).await;
-    let _ = socket.send(farewell()).await;
-}
-
-/// Carries bytes both ways until the process has ended and all its output is sent, or the client is gone.
-async fn connect(socket: Socket, streams: Streams, version5: bool) {
-    let (mut sink, mut source) = socket.split();
-    let (sender, mut queue) = mpsc::channel::<Message>(QUEUE_MAX);
-    let Streams { mut stdin, stdout, stderr, resizer, exit_code } = streams;
-    let first = match (&stdout, &stderr) {
-        (Some(_), _) => STDOUT,
-        (None, Some(_)) => STDERR,
-        _ => ERROR,
-    };
-    let output = async {
-        // As upstream: an empty message tells the client that the streams stand.
-        if sender.send(message(first, &[])).await.is_err() {
-            return;
-        }
-        tokio::join!(copy(stdout, STDOUT, &sender), copy(stderr, STDERR, &sender));
-        let code = match exit_code {
-            Some(code) => Some(code.await),
-            None => None,
-        };
-        // The client may have gone.
-        let _ = sender.send(message(ERROR, outcome(code).to_string().as_bytes())).await;
-        drop(sender);
-    };
-    let write = async {
-        while let Some(next) = queue.recv().await {
-            if sink.send(next).await.is_err() {
-                return;
-            }
-        }
-        let _ = sink.send(farewell()).await;
-    };
-    let input = async {
-        while let Some(Ok(received)) = source.next().await {
-            let data: Bytes = match received {
-                Message::Binary(data) => data,
-                Message::Text(text) => text.into(),
-                Message::Close(_) => return,
-                _ => continue,
-            };
-            let Some((channel, data)) = data.split_first() else { continue };
-            match *channel {
-                STDIN => {
-                    if let Some(writer) = &mut stdin
-                        && (writer.write_all(data).await.is_err() || writer.flush().await.is_err())
-                    {
-                        stdin = None;
-                    }
-                }
-                RESIZE => {
-                    let size = serde_json::from_slice::<Size>(data).ok();
-                    if let (Some(resizer), Some(size)) = (&resizer, size) {
-                        let size = TerminalSize { columns: size.width, rows: size.height };
-                        if let Err(error) = resizer.resize(size) {
-                            tracing::debug!(error = &error as &dyn std::error::Error, "terminal not resized");
-                        }
-                    }
-                }
-                CLOSE if version5 && data.first() == Some(&STDIN) => stdin = None,
-                _ => {}
-            }
-        }
-    };
-    let outgoing = async { tokio::join!(output, write) };
-    tokio::select! {
-        _ = outgoing => {}
-        () = input => {}
-    }
-}
-
-async fn copy(from: Option<Output>, channel: u8, to: &mpsc::Sender<Message>) {
+/// Sends all of an output on, each block as `pack` makes it ready.
+async fn copy<M>(from: Option<Output>, to: &mpsc::Sender<M>, pack: impl Fn(&[u8]) -> M) {
     let Some(mut from) = from else { return };
     let mut block = vec![0; BLOCK_BYTES];
-    loop {
-        match from.read(&mut block).await {
-            Ok(0) | Err(_) => return,
-            Ok(read) => {
-                if to.send(message(channel, &block[..read])).await.is_err() {
-                    return;
-                }
-            }
+    while let Ok(read @ 1..) = from.read(&mut block).await {
+        if to.send(pack(&block[..read])).await.is_err() {
+            return;
         }
     }
 }
@@ -298,5 +272,14 @@ mod tests {
         let failure = outcome(Some(Ok(3)));
         assert_eq!(failure["reason"], "NonZeroExitCode");
         assert_eq!(failure["details"]["causes"][0], json!({"reason": "ExitCode", "message": "3"}));
+    }
+
+    #[test]
+    fn old_protocols_tell_failures_as_text() {
+        let failure = outcome(Some(Ok(3)));
+        assert_eq!(said(&failure, false), "command terminated with non-zero exit code: exit status 3");
+        assert!(said(&failure, true).contains("NonZeroExitCode"));
+        assert_eq!(said(&outcome(Some(Ok(0))), false), "");
+        assert_eq!(said(&outcome(Some(Ok(0))), true), r#"{"metadata":{},"status":"Success"}"#);
     }
 }

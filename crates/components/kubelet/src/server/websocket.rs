@@ -30,14 +30,20 @@ pub(super) struct Upgrade {
     request: Request<Incoming>,
 }
 
-/// Agrees on the first of `supported` that the client offers.
+/// Whether a client asks for a WebSocket.
+pub(super) fn is_wanted(request: &Request<Incoming>) -> bool {
+    let upgrade = request.headers().get(header::UPGRADE).and_then(|value| value.to_str().ok());
+    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+}
+
+/// Agrees on the first of `supported` that the client offers. The protocol `""` is for clients that offer none.
 pub(super) fn negotiate(request: Request<Incoming>, supported: &[&'static str]) -> Result<Upgrade, Refusal> {
     let text = |name: header::HeaderName| {
         let values = request.headers().get_all(name).iter();
         values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
     };
-    if !text(header::UPGRADE).eq_ignore_ascii_case("websocket") {
-        return Err(Refusal::bad_request("unable to upgrade: only WebSocket is spoken here"));
+    if !is_wanted(&request) {
+        return Err(Refusal::bad_request("unable to upgrade: only WebSocket and SPDY/3.1 are spoken here"));
     }
     let offered = text(header::SEC_WEBSOCKET_PROTOCOL);
     let offered: Vec<&str> = offered.split(',').map(str::trim).collect();
@@ -61,7 +67,9 @@ impl Upgrade {
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header::HeaderValue::from_static(self.protocol));
+        if !self.protocol.is_empty() {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header::HeaderValue::from_static(self.protocol));
+        }
         if let Ok(accept) = header::HeaderValue::from_str(&derive_accept_key(self.key.as_bytes())) {
             headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
         }
