@@ -1,5 +1,6 @@
 //! Asks containers how they are: one task per probe, each on its own clock.
 
+mod grpc;
 pub(crate) mod http;
 mod tls;
 
@@ -130,12 +131,22 @@ fn jittered(id: &ContainerId, period: Duration) -> Duration {
 }
 
 fn complain(surroundings: &Surroundings, subject: &Subject, message: &str) {
+    let message = format!("{} probe failed: {message}", subject.kind.word());
+    record(surroundings, subject, "Unhealthy", message);
+}
+
+/// A success that somebody should look at.
+fn warn(surroundings: &Surroundings, subject: &Subject, message: &str) {
+    let message = format!("{} probe warning: {message}", subject.kind.word());
+    record(surroundings, subject, "ProbeWarning", message);
+}
+
+fn record(surroundings: &Surroundings, subject: &Subject, reason: &str, message: String) {
     let reference = ObjectReference {
         field_path: Some(format!("spec.containers{{{}}}", subject.container.name)),
         ..surroundings.reference.clone()
     };
-    let message = format!("{} probe failed: {message}", subject.kind.word());
-    surroundings.recorder.record(&reference, EventKind::Warning, "Unhealthy", message);
+    surroundings.recorder.record(&reference, EventKind::Warning, reason, message);
 }
 
 enum Trouble {
@@ -164,8 +175,14 @@ async fn once(surroundings: &Surroundings, subject: &Subject, probe: &Probe, tim
     if let Some(get) = &probe.http_get {
         let target = HttpTarget::new(get, &subject.container, &surroundings.pod_ip).map_err(Trouble::Unhealthy)?;
         return match tokio::time::timeout(timeout, http::get(&target)).await {
-            Ok(Ok(status)) if (200..400).contains(&status) => Ok(()),
-            Ok(Ok(status)) => Err(Trouble::Unhealthy(format!("HTTP probe failed with statuscode: {status}"))),
+            Ok(Ok(answer)) if (300..400).contains(&answer.status) => {
+                warn(surroundings, subject, "Probe terminated redirects");
+                Ok(())
+            }
+            Ok(Ok(answer)) if (200..400).contains(&answer.status) => Ok(()),
+            Ok(Ok(http::Answer { status, .. })) => {
+                Err(Trouble::Unhealthy(format!("HTTP probe failed with statuscode: {status}")))
+            }
             Ok(Err(error)) => Err(Trouble::Unhealthy(format!("Get \"{}\": {error}", target.url()))),
             Err(_) => Err(Trouble::Unhealthy(format!(
                 "Get \"{}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
@@ -182,7 +199,13 @@ async fn once(surroundings: &Surroundings, subject: &Subject, probe: &Probe, tim
             Err(_) => Err(Trouble::Unhealthy(format!("dial tcp {host}:{port}: i/o timeout"))),
         };
     }
-    Err(Trouble::Unknown("this kind of probe is not supported".to_owned()))
+    if let Some(grpc) = &probe.grpc {
+        let port = port_number(&IntOrString::Int(grpc.port), &subject.container).map_err(Trouble::Unhealthy)?;
+        let service = grpc.service.as_deref().unwrap_or_default();
+        let asked = grpc::check(&surroundings.pod_ip, port, service, timeout).await;
+        return asked.map_err(Trouble::Unhealthy);
+    }
+    Err(Trouble::Unknown("missing probe handler".to_owned()))
 }
 
 /// A port by number or by its name in the container.

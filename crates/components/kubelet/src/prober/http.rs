@@ -1,4 +1,4 @@
-//! One HTTP request to a container.
+//! A question to a container over HTTP.
 
 use std::time::Duration;
 
@@ -14,7 +14,11 @@ use super::{port_number, tls};
 const BODY_BYTES_MAX: usize = 10 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// As Go's client.
+const REDIRECTS_MAX: usize = 10;
+
 /// What to ask whom.
+#[derive(Clone)]
 pub(crate) struct HttpTarget {
     host: String,
     port: u16,
@@ -52,6 +56,51 @@ impl HttpTarget {
     }
 }
 
+impl HttpTarget {
+    /// Where a redirect leads, from here; `None` for what is no place over HTTP.
+    fn redirected(&self, location: &str) -> Option<Self> {
+        let mut next = self.clone();
+        let rest = match location.split_once("://") {
+            Some((scheme, rest)) => {
+                next.tls = match scheme.to_ascii_lowercase().as_str() {
+                    "http" => false,
+                    "https" => true,
+                    _ => return None,
+                };
+                rest
+            }
+            None => match location.strip_prefix("//") {
+                Some(rest) => rest,
+                None => {
+                    next.path = match location.split('#').next()? {
+                        path if path.starts_with('/') => path.to_owned(),
+                        path => {
+                            let here = self.path.split('?').next().unwrap_or_default();
+                            format!("{}/{path}", here.rsplit_once('/').map_or("", |(folder, _)| folder))
+                        }
+                    };
+                    return Some(next);
+                }
+            },
+        };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let authority: http::uri::Authority = authority.parse().ok()?;
+        next.host = authority.host().trim_matches(['[', ']']).to_owned();
+        next.port = authority.port_u16().unwrap_or(if next.tls { 443 } else { 80 });
+        let path = path.split('#').next().unwrap_or_default();
+        next.path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Some(next)
+    }
+}
+
+/// The last answer to a question.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Where a redirect leads.
+    location: Option<String>,
+}
+
 /// Connects, in Go's words if that fails.
 pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream, String> {
     let fail = |what: &str| format!("dial tcp {host}:{port}: {what}");
@@ -67,8 +116,21 @@ pub(crate) async fn connect(host: &str, port: u16) -> Result<TcpStream, String> 
     }
 }
 
-/// Sends a GET and answers with the status code.
-pub(crate) async fn get(target: &HttpTarget) -> Result<u16, String> {
+/// Sends a GET, and follows redirects as far as they stay on the host that was asked first.
+pub(crate) async fn get(target: &HttpTarget) -> Result<Answer, String> {
+    let mut place = target.clone();
+    for _ in 0..=REDIRECTS_MAX {
+        let answer = ask(&place).await?;
+        let next = answer.location.as_deref().and_then(|location| place.redirected(location));
+        match next {
+            Some(next) if next.host == target.host => place = next,
+            _ => return Ok(answer),
+        }
+    }
+    Err(format!("stopped after {REDIRECTS_MAX} redirects"))
+}
+
+async fn ask(target: &HttpTarget) -> Result<Answer, String> {
     let stream = connect(&target.host, target.port).await?;
     if !target.tls {
         return exchange(stream, target).await;
@@ -79,7 +141,7 @@ pub(crate) async fn get(target: &HttpTarget) -> Result<u16, String> {
     exchange(stream, target).await
 }
 
-async fn exchange<S>(stream: S, target: &HttpTarget) -> Result<u16, String>
+async fn exchange<S>(stream: S, target: &HttpTarget) -> Result<Answer, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -102,6 +164,9 @@ where
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = response.status().as_u16();
+        let redirects = matches!(status, 301 | 302 | 303 | 307 | 308);
+        let location = response.headers().get(http::header::LOCATION).filter(|_| redirects);
+        let location = location.and_then(|location| location.to_str().ok()).map(str::to_owned);
         let mut body = response.into_body();
         let mut seen = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -110,17 +175,45 @@ where
                 break;
             }
         }
-        Ok(status)
+        Ok(Answer { status, location })
     };
     tokio::pin!(answer);
     tokio::pin!(connection);
     tokio::select! {
         biased;
-        status = &mut answer => status,
+        answered = &mut answer => answered,
         ended = &mut connection => match ended {
             // The connection may end before the answer has been read from its buffer.
             Ok(()) => answer.await,
             Err(error) => Err(error.to_string()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_lead_on() {
+        let here = HttpTarget {
+            host: "10.0.0.1".to_owned(),
+            port: 8080,
+            tls: false,
+            path: "/a/b?c".to_owned(),
+            headers: Vec::new(),
+        };
+        for (location, expected) in [
+            ("/x?y=1#z", Some("http://10.0.0.1:8080/x?y=1")),
+            ("x", Some("http://10.0.0.1:8080/a/x")),
+            ("//10.0.0.2/x", Some("http://10.0.0.2:80/x")),
+            ("https://10.0.0.1", Some("https://10.0.0.1:443/")),
+            ("HTTP://example.com:81?q", Some("http://example.com:81/?q")),
+            ("http://[::1]:9/x", Some("http://[::1]:9/x")),
+            ("ftp://10.0.0.1/", None),
+            ("http://bad host/", None),
+        ] {
+            assert_eq!(here.redirected(location).map(|next| next.url()).as_deref(), expected, "{location}");
+        }
     }
 }

@@ -162,7 +162,7 @@ impl Decoder {
             if plain.len() > HEADER_BLOCK_BYTES_MAX {
                 return Err(SpdyError::Headers);
             }
-            plain.reserve(1024);
+            plain.reserve_exact(1024);
             let (consumed, produced) = (self.inflate.total_in(), self.inflate.total_out());
             let result = self.inflate.decompress_vec(block, &mut plain, FlushDecompress::Sync);
             let taken = usize::try_from(self.inflate.total_in() - consumed).unwrap_or(block.len());
