@@ -20,10 +20,12 @@ pub enum Namespace {
     Ipc,
     /// Host name.
     Uts,
+    /// Process numbers; ends with its first process, pinned or not. See [`pin_processes`].
+    Pid,
 }
 
 impl Namespace {
-    /// All kinds.
+    /// All kinds that [`pin`] makes.
     pub const ALL: [Self; 3] = [Self::Net, Self::Ipc, Self::Uts];
 
     /// The name in `/proc/<pid>/ns`.
@@ -33,6 +35,7 @@ impl Namespace {
             Self::Net => "net",
             Self::Ipc => "ipc",
             Self::Uts => "uts",
+            Self::Pid => "pid",
         }
     }
 
@@ -41,6 +44,7 @@ impl Namespace {
             Self::Net => CloneFlags::CLONE_NEWNET,
             Self::Ipc => CloneFlags::CLONE_NEWIPC,
             Self::Uts => CloneFlags::CLONE_NEWUTS,
+            Self::Pid => CloneFlags::CLONE_NEWPID,
         }
     }
 }
@@ -87,6 +91,22 @@ pub fn pin(directory: &Path, kinds: &[Namespace], setup: &Setup) -> Result<(), P
         }
     }
     result
+}
+
+/// Pins the process namespace of `pid`, the first process in it, at `<directory>/pid`.
+///
+/// # Errors
+/// When the process has ended, or the kernel refuses to mount.
+pub fn pin_processes(directory: &Path, pid: i32) -> io::Result<()> {
+    bind(Path::new("/proc").join(pid.to_string()).join("ns"), directory, Namespace::Pid)
+}
+
+fn bind(namespaces: PathBuf, directory: &Path, kind: Namespace) -> io::Result<()> {
+    let target = directory.join(kind.name());
+    fs::File::create(&target)?;
+    let source = namespaces.join(kind.name());
+    mount(Some(&source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    Ok(())
 }
 
 /// Removes one pin; the namespace ends with its last user. Idempotent.
@@ -140,14 +160,8 @@ fn create_and_pin(directory: &Path, kinds: &[Namespace], setup: &Setup) -> Resul
         fs::write(Path::new("/proc/sys").join(path), value).map_err(step(format!("set sysctl {name}={value}")))?;
     }
     for kind in kinds {
-        let target = directory.join(kind.name());
-        let bind = || {
-            fs::File::create(&target)?;
-            let source = Path::new("/proc/thread-self/ns").join(kind.name());
-            mount(Some(&source), &target, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
-            Ok(())
-        };
-        bind().map_err(step(format!("pin a namespace at {}", target.display())))?;
+        let pinned = bind(PathBuf::from("/proc/thread-self/ns"), directory, *kind);
+        pinned.map_err(step(format!("pin a namespace at {}", directory.join(kind.name()).display())))?;
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! From a container in a pod's specification to what the runtime is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, SecurityContext, VolumeMount};
 use minato_podlife::cgroup::{self, CPU_PERIOD_MICROS};
 use minato_podlife::expand::expand;
-use minato_runtime::{ContainerConfig, Mount, Propagation, Resources, Seccomp, Security};
+use minato_runtime::{ContainerConfig, ContainerId, Mount, Propagation, Resources, Seccomp, Security};
 
 use crate::host_files::HostFiles;
 use crate::volumes::{MountedVolumes, SubPathError, sub_path};
@@ -20,6 +20,8 @@ pub(crate) enum ConfigError {
     SubPath(#[from] SubPathError),
     #[error("seccomp profiles of type Localhost are not supported on this node")]
     LocalSeccomp,
+    #[error("missing value for {}", .0.join(", "))]
+    MissingValue(Vec<String>),
 }
 
 /// All that a container's configuration is made of.
@@ -31,6 +33,7 @@ pub(crate) struct Ingredients<'a> {
     pub(crate) volumes: &'a MountedVolumes,
     pub(crate) files: &'a HostFiles,
     pub(crate) termination_file: PathBuf,
+    pub(crate) processes_of: Option<ContainerId>,
     pub(crate) memory_capacity_bytes: i64,
 }
 
@@ -56,7 +59,6 @@ pub(crate) fn configure(ingredients: Ingredients<'_>) -> Result<ContainerConfig,
         words.map(|word| expand(word, |name| variables.get(name).copied())).collect::<Vec<String>>()
     };
     let mounts = mounts(&ingredients, &variables)?;
-    let numbers = cgroup::numbers(pod, container, ingredients.memory_capacity_bytes);
     let pod_security = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
     Ok(ContainerConfig {
         name: container.name.clone(),
@@ -66,23 +68,31 @@ pub(crate) fn configure(ingredients: Ingredients<'_>) -> Result<ContainerConfig,
         args: expanded(&container.args),
         working_dir: container.working_dir.clone().unwrap_or_default(),
         mounts,
-        resources: Resources {
-            cpu_shares: Some(numbers.cpu_shares),
-            cpu_quota: numbers.cpu_quota_micros,
-            cpu_period: numbers.cpu_quota_micros.map(|_| CPU_PERIOD_MICROS),
-            memory_limit_bytes: numbers.memory_limit_bytes,
-            oom_score_adj: Some(numbers.oom_score_adj),
-            ..Resources::default()
-        },
+        resources: resources(pod, container, ingredients.memory_capacity_bytes),
         security: security(pod_security, container.security_context.as_ref())?,
         log_path: log_path(&container.name, ingredients.attempt),
         tty: container.tty == Some(true),
         stdin: container.stdin == Some(true),
         stdin_once: container.stdin_once == Some(true),
+        stop_signal: container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.stop_signal.clone()),
+        processes_of: ingredients.processes_of.clone(),
         labels: BTreeMap::new(),
         env: ingredients.env,
         ..ContainerConfig::default()
     })
+}
+
+/// The container's limits.
+pub(crate) fn resources(pod: &Pod, container: &Container, memory_capacity_bytes: i64) -> Resources {
+    let numbers = cgroup::numbers(pod, container, memory_capacity_bytes);
+    Resources {
+        cpu_shares: Some(numbers.cpu_shares),
+        cpu_quota: numbers.cpu_quota_micros,
+        cpu_period: numbers.cpu_quota_micros.map(|_| CPU_PERIOD_MICROS),
+        memory_limit_bytes: numbers.memory_limit_bytes,
+        oom_score_adj: Some(numbers.oom_score_adj),
+        ..Resources::default()
+    }
 }
 
 fn mounts(ingredients: &Ingredients<'_>, variables: &BTreeMap<&str, &str>) -> Result<Vec<Mount>, ConfigError> {
@@ -92,7 +102,7 @@ fn mounts(ingredients: &Ingredients<'_>, variables: &BTreeMap<&str, &str>) -> Re
         let volume = ingredients.volumes.get(&mount.name).ok_or_else(|| ConfigError::Volume(mount.name.clone()))?;
         let part = match (mount.sub_path.as_deref(), mount.sub_path_expr.as_deref()) {
             (Some(part), _) if !part.is_empty() => part.to_owned(),
-            (_, Some(part)) => expand(part, |name| variables.get(name).copied()),
+            (_, Some(part)) => expand_whole(part, variables)?,
             _ => String::new(),
         };
         let host_path = if part.is_empty() { volume.path.clone() } else { sub_path(&volume.path, &part)? };
@@ -124,6 +134,20 @@ fn mounts(ingredients: &Ingredients<'_>, variables: &BTreeMap<&str, &str>) -> Re
         });
     }
     Ok(mounts)
+}
+
+/// A path in which no variable may be missing or empty, or it would be another.
+fn expand_whole(path: &str, variables: &BTreeMap<&str, &str>) -> Result<String, ConfigError> {
+    let missing = std::cell::RefCell::new(BTreeSet::new());
+    let expanded = expand(path, |name| {
+        let value = variables.get(name).copied().filter(|value| !value.is_empty());
+        if value.is_none() {
+            missing.borrow_mut().insert(name.to_owned());
+        }
+        value
+    });
+    let missing = missing.into_inner();
+    if missing.is_empty() { Ok(expanded) } else { Err(ConfigError::MissingValue(missing.into_iter().collect())) }
 }
 
 fn absolute(path: &str) -> PathBuf {

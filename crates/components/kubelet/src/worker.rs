@@ -1,6 +1,7 @@
 //! One pod's worker: look, decide, act, wait.
 
 mod observe;
+mod resize;
 mod sandbox;
 mod start;
 
@@ -13,8 +14,9 @@ use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod, PodStatus};
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use minato_client::{EventKind, reference_to};
+use minato_podlife::ephemeral::ephemeral_containers;
 use minato_podlife::{Action, Decision, Input, Memory, ProbeKind, StopCause, back_off_message, decide};
-use minato_runtime::{ContainerId, ContainerStatus};
+use minato_runtime::{ContainerId, ContainerStatus, Resources};
 use minato_scope::Scope;
 use parking_lot::RwLock;
 
@@ -70,12 +72,16 @@ pub(crate) struct Worker {
     gone: bool,
     memory: Memory,
     known: BTreeMap<ContainerId, Known>,
+    /// Limits that could not be set, not to be tried again.
+    refused: BTreeMap<ContainerId, Resources>,
     sandbox: SandboxView,
     status: PodStatus,
     publisher: Publisher,
     references: Subscription,
     tokens: Tokens,
     volumes: Option<MountedVolumes>,
+    /// As the others, see [`ephemeral_containers`].
+    ephemeral: Vec<Container>,
     prober: Prober,
     /// Attempts whose back-off was told already.
     announced: BTreeSet<(String, i32, String)>,
@@ -95,12 +101,14 @@ impl Worker {
             gone: false,
             memory: Memory::default(),
             known,
+            refused: BTreeMap::new(),
             sandbox: SandboxView { exists: adopted.sandbox_exists, ready: adopted.sandbox_ready, ips: Vec::new() },
             status: pod.status.clone().unwrap_or_default(),
             publisher,
             references,
             tokens: Tokens::default(),
             volumes: None,
+            ephemeral: ephemeral_containers(&pod),
             prober: Prober::default(),
             announced: BTreeSet::new(),
             api,
@@ -159,11 +167,19 @@ impl Worker {
         if news.references_changed || news.images_changed {
             self.memory.references_changed();
         }
+        let changed = news.pod.is_some();
         if let Some(pod) = news.pod {
             self.publisher.seen(&pod);
             refresh |= pod.metadata.labels != self.pod.metadata.labels
                 || pod.metadata.annotations != self.pod.metadata.annotations;
             self.pod = pod;
+            let ephemeral = ephemeral_containers(&self.pod);
+            if ephemeral != self.ephemeral {
+                let names = minato_podlife::payload::referenced_names(&self.pod);
+                let namespace = self.pod.metadata.namespace.as_deref().unwrap_or_default();
+                self.references = self.node.watches.subscribe(namespace, &names, &self.handle.inbox);
+                self.ephemeral = ephemeral;
+            }
         }
         self.gone |= news.gone;
         for id in &news.stops_ended {
@@ -178,6 +194,9 @@ impl Worker {
         };
         for id in ids {
             self.look_at(&id).await;
+        }
+        if changed && !self.is_ending() {
+            self.resize().await;
         }
         for ((name, kind), (id, healthy)) in news.probes {
             self.memory.probed(&name, &id.0, kind, healthy);
@@ -208,7 +227,7 @@ impl Worker {
 
     fn containers(&self) -> impl Iterator<Item = &Container> {
         let spec = self.pod.spec.iter();
-        spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
+        spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers)).chain(&self.ephemeral)
     }
 
     fn keep_probes(&mut self) {
@@ -264,6 +283,7 @@ impl Worker {
         let observed = self.observed();
         let statuses = self.status.init_container_statuses.iter().flatten();
         let statuses = statuses.chain(self.status.container_statuses.iter().flatten());
+        let statuses = statuses.chain(self.status.ephemeral_container_statuses.iter().flatten());
         let mut news = Vec::new();
         for status in statuses {
             let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
@@ -297,7 +317,11 @@ impl Worker {
     /// Records an event about one of the pod's containers.
     fn event_for(&self, container: &str, kind: EventKind, reason: &str, message: impl Into<String>) {
         let inits = self.pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-        let list = if inits.into_iter().any(|init| init.name == container) { "initContainers" } else { "containers" };
+        let list = match inits.into_iter().any(|init| init.name == container) {
+            true => "initContainers",
+            false if self.ephemeral.iter().any(|ephemeral| ephemeral.name == container) => "ephemeralContainers",
+            false => "containers",
+        };
         let reference =
             ObjectReference { field_path: Some(format!("spec.{list}{{{container}}}")), ..self.reference.clone() };
         self.node.recorder.record(&reference, kind, reason, message);
@@ -351,6 +375,7 @@ impl Worker {
         let message = match cause {
             StopCause::Liveness => format!("Container {name} failed liveness probe, will be restarted"),
             StopCause::Startup => format!("Container {name} failed startup probe, will be restarted"),
+            StopCause::Resized => format!("Container {name} resize requires restart"),
             _ => format!("Stopping container {name}"),
         };
         self.event_for(name, EventKind::Normal, "Killing", message);
@@ -397,6 +422,7 @@ impl Worker {
             tokio::time::sleep(RETRY).await;
             return;
         }
+        self.refused.remove(id);
         if let Some(known) = self.known.remove(id) {
             let status = known.status;
             let termination =

@@ -5,15 +5,16 @@
 //!
 //! | stage | when | what happens |
 //! |---|---|---|
-//! | running | the pod shall run | sandbox, then init containers one by one, then all containers; restarts with back-off |
+//! | running | the pod shall run | sandbox, then init containers one by one, then all containers; restarts with back-off; ephemeral containers at once |
 //! | finished | all containers ended for good, or a deadline passed, or the node refused it | sidecars and sandbox stop; records stay for `kubectl logs` |
 //! | terminating | `deletionTimestamp`, or gone from the API | everything stops in parallel (sidecars last, in reverse), then the sandbox, then the object goes |
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container as ContainerSpec, Pod, PodStatus, Probe};
 
+use crate::ephemeral::ephemeral_containers;
 use crate::memory::{FailureKind, Memory};
-use crate::observed::{Container, Exit, Observed};
+use crate::observed::{Container, ContainerState, Exit, Observed};
 use crate::restart::{self, is_sidecar};
 use crate::status;
 
@@ -96,6 +97,8 @@ pub enum StopCause {
     Liveness,
     /// Its startup probe failed.
     Startup,
+    /// It cannot get its new limits while it runs.
+    Resized,
     /// The pod's namespaces are gone.
     SandboxLost,
 }
@@ -256,6 +259,15 @@ impl Plan {
         if input.observed.sandbox.as_ref().is_none_or(|sandbox| !sandbox.ready) {
             self.make_sandbox(input);
             return;
+        }
+        for container in ephemeral_containers(input.pod) {
+            let never_started = match input.observed.latest(&container.name) {
+                Some(latest) => latest.state == ContainerState::Created,
+                None => status::lost_restarts(input.previous, &container.name).is_none(),
+            };
+            if never_started {
+                self.start(input, &container, false);
+            }
         }
         let inits = spec.init_containers.as_deref().unwrap_or_default();
         let initialised = spec.containers.iter().any(|container| input.observed.latest(&container.name).is_some());

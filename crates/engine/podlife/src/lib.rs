@@ -13,6 +13,7 @@ pub mod cgroup;
 pub mod decide;
 pub mod downward;
 pub mod env;
+pub mod ephemeral;
 pub mod expand;
 pub mod identity;
 pub mod memory;

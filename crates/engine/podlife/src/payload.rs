@@ -251,7 +251,8 @@ pub struct ReferencedNames {
 pub fn referenced_names(pod: &Pod) -> ReferencedNames {
     let mut names = ReferencedNames::default();
     let Some(spec) = &pod.spec else { return names };
-    for container in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
+    let ephemeral = crate::ephemeral::ephemeral_containers(pod);
+    for container in spec.containers.iter().chain(spec.init_containers.iter().flatten()).chain(&ephemeral) {
         for source in container.env_from.iter().flatten() {
             names.config_maps.extend(source.config_map_ref.iter().map(|reference| reference.name.clone()));
             names.secrets.extend(source.secret_ref.iter().map(|reference| reference.name.clone()));

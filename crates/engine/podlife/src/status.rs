@@ -8,7 +8,9 @@ use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::decide::{Input, Stage};
+use crate::ephemeral::ephemeral_containers;
 
+use containers::Role;
 pub(crate) use containers::{adopted, crash_loop_message, lost_restarts, reason_flip};
 
 /// Makes the status from scratch; of the previous one only what cannot be seen any more is kept (start time,
@@ -24,7 +26,6 @@ pub(crate) fn generate(input: &Input<'_>, stage: &Stage) -> PodStatus {
         // Written by others, or no longer written by anybody: passed through.
         nominated_node_name: input.previous.nominated_node_name.clone(),
         resource_claim_statuses: input.previous.resource_claim_statuses.clone(),
-        ephemeral_container_statuses: input.previous.ephemeral_container_statuses.clone(),
         ..PodStatus::default()
     };
     let ips = input.observed.sandbox.as_ref().map(|sandbox| sandbox.ips.clone()).filter(|ips| !ips.is_empty());
@@ -40,9 +41,13 @@ pub(crate) fn generate(input: &Input<'_>, stage: &Stage) -> PodStatus {
     let inits = spec.and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default();
     let mains = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
     let init_statuses: Vec<ContainerStatus> =
-        inits.iter().map(|container| containers::status(input, stage, container, true)).collect();
+        inits.iter().map(|container| containers::status(input, stage, container, Role::Init)).collect();
     let main_statuses: Vec<ContainerStatus> =
-        mains.iter().map(|container| containers::status(input, stage, container, false)).collect();
+        mains.iter().map(|container| containers::status(input, stage, container, Role::Main)).collect();
+    let ephemeral_statuses: Vec<ContainerStatus> = ephemeral_containers(pod)
+        .iter()
+        .map(|container| containers::status(input, stage, container, Role::Ephemeral))
+        .collect();
 
     let phase = phase::phase(input, stage, &init_statuses, &main_statuses);
     if let Stage::Finished { reason: Some((reason, message)) } = stage {
@@ -56,5 +61,6 @@ pub(crate) fn generate(input: &Input<'_>, stage: &Stage) -> PodStatus {
     status.phase = Some(phase.to_owned());
     status.init_container_statuses = Some(init_statuses).filter(|statuses| !statuses.is_empty());
     status.container_statuses = Some(main_statuses);
+    status.ephemeral_container_statuses = Some(ephemeral_statuses).filter(|statuses| !statuses.is_empty());
     status
 }

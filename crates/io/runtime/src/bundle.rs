@@ -37,6 +37,8 @@ pub(crate) struct Bundle {
     pub(crate) namespaces: JoinedNamespaces,
     /// `None`: the container lives in the host's.
     pub(crate) own_pid_namespace: bool,
+    /// The directory of the container whose process namespace is joined instead.
+    pub(crate) processes_of: Option<PathBuf>,
     /// `/dev/shm` of the pod.
     pub(crate) shared_memory: Option<PathBuf>,
     pub(crate) cgroup: String,
@@ -55,6 +57,8 @@ pub(crate) struct JoinedNamespaces {
     pub(crate) net: Option<PathBuf>,
     pub(crate) ipc: Option<PathBuf>,
     pub(crate) uts: Option<PathBuf>,
+    /// `None` says nothing of the host's, see [`Bundle::own_pid_namespace`].
+    pub(crate) pid: Option<PathBuf>,
 }
 
 /// What is run, for the main process and, with another command, for `exec`.

@@ -61,6 +61,8 @@ pub struct ContainerConfig {
     pub stdin: bool,
     /// Standard input is closed when the first attached client goes away.
     pub stdin_once: bool,
+    /// The container sees the processes of this running one of the same pod, and ends with it.
+    pub processes_of: Option<ContainerId>,
     /// Overrides the image's stop signal, such as `SIGQUIT`.
     pub stop_signal: Option<String>,
     /// Whatever the kubelet wants to find again after a restart.
@@ -248,6 +250,8 @@ pub struct ContainerStatus {
     pub log_path: Option<PathBuf>,
     /// Labels from the config.
     pub labels: BTreeMap<String, String>,
+    /// Its limits as they are now.
+    pub resources: Resources,
     /// When it was created.
     pub created_at: Timestamp,
     /// How far it is.

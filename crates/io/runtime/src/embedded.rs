@@ -190,7 +190,9 @@ impl Runtime for Embedded {
     }
 
     async fn stop_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
-        self.stop_containers_of(id).await
+        self.stop_containers_of(id).await?;
+        let (runtime, id) = (self.clone(), id.clone());
+        blocking(move || runtime.release_processes(&id)).await
     }
 
     async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {

@@ -35,6 +35,8 @@ pub struct SandboxConfig {
     pub host_network: bool,
     /// The containers see the host's processes.
     pub host_pid: bool,
+    /// The containers see each other's processes.
+    pub share_processes: bool,
     /// The containers live in the host's IPC namespace.
     pub host_ipc: bool,
     /// The pod's cgroup, such as `/minato-1a2b3c4d/burstable/pod<uid>`. Must lie below the cluster's own cgroup.

@@ -5,6 +5,7 @@
 
 mod command;
 mod exec;
+mod hold;
 mod identity;
 mod init;
 mod log;
@@ -17,7 +18,7 @@ mod start;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::protocol::Report;
@@ -28,6 +29,8 @@ use crate::protocol::Report;
 /// |---|---|
 /// | `run <container directory>` | runs the container to its end |
 /// | `exec` | runs one command in a container |
+/// | `hold <directory of pins> <cgroup>` | begins a process namespace for a pod |
+/// | `hold` | is the first process of one |
 ///
 /// Orders come, and reports go, over a socket on standard input. Only the server starts shims.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -36,6 +39,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match words.as_slice() {
         [Some("run"), _] => run::run(PathBuf::from(&args[1])),
         [Some("exec")] => exec::run(),
+        [Some("hold")] => hold::hold(),
+        [Some("hold"), _, Some(group)] => hold::run(Path::new(&args[1]), group),
         _ => {
             eprintln!("minato shim is started by minato server only");
             ExitCode::from(2)

@@ -78,6 +78,7 @@ fn sandbox_config(node: &Node, pod: &Pod, uid: &str) -> SandboxConfig {
         hostname,
         host_network: host_network(pod),
         host_pid: spec.and_then(|spec| spec.host_pid) == Some(true),
+        share_processes: spec.and_then(|spec| spec.share_process_namespace) == Some(true),
         host_ipc: spec.and_then(|spec| spec.host_ipc) == Some(true),
         cgroup_parent: cgroup_parent(node, pod, uid),
         log_directory: node.config.logs_directory().join(log_directory_name(pod)),
@@ -126,6 +127,7 @@ impl Worker {
         }
         if self.sandbox.ready && !self.is_ending() && !terminal {
             self.refresh_volumes().await;
+            self.resize().await;
         }
     }
 

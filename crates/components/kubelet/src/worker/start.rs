@@ -116,6 +116,7 @@ impl Worker {
         let references = self.references.current().await;
         let env = environment(&self.pod, container, &references, &variables, &self.surroundings())
             .map_err(|error| Trouble::new(FailureKind::Config, error.to_string()))?;
+        let processes_of = self.target_of(name)?;
         let Some(volumes) = self.volumes.clone() else {
             return Err(Trouble::new(FailureKind::Config, "the pod's volumes are not set up"));
         };
@@ -136,6 +137,7 @@ impl Worker {
                 volumes: &volumes,
                 files: &files,
                 termination_file: PathBuf::from(&termination_file),
+                processes_of,
                 memory_capacity_bytes: node.machine.memory_bytes,
             };
             configure(ingredients).map_err(|error| Trouble::new(FailureKind::Config, error.to_string()))
@@ -158,6 +160,17 @@ impl Worker {
         self.event_for(name, EventKind::Normal, "Started", format!("Started container {name}"));
         self.post_start(container, &id).await?;
         Ok(id)
+    }
+
+    /// The running container whose processes an ephemeral container is to see.
+    fn target_of(&self, name: &str) -> Result<Option<ContainerId>, Trouble> {
+        let Some(target) = minato_podlife::ephemeral::target(&self.pod, name) else { return Ok(None) };
+        let mut all = self.known.values();
+        let found = all.find(|known| known.status.name == target && known.running_since().is_some());
+        let found = found.ok_or_else(|| {
+            Trouble::new(FailureKind::Config, format!("unable to find target container \"{target}\""))
+        })?;
+        Ok(Some(found.status.id.clone()))
     }
 
     async fn post_start(&self, container: &Container, id: &ContainerId) -> Result<(), Trouble> {

@@ -138,6 +138,7 @@ impl Runtime for FakeRuntime {
             image: config.image.clone(),
             image_id: "sha256:1".to_owned(),
             log_path: None,
+            resources: Default::default(),
             labels: BTreeMap::new(),
             created_at: Timestamp::now(),
             state: ContainerState::Created,

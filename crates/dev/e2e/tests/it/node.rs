@@ -3,6 +3,7 @@
 mod healing;
 mod pods;
 mod services;
+mod streams;
 mod workloads;
 
 use std::io::{Read as _, Write as _};

@@ -25,7 +25,8 @@ pub(crate) fn container_id(id: &str) -> String {
 
 fn old_status<'a>(previous: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
     let inits = previous.init_container_statuses.iter().flatten();
-    inits.chain(previous.container_statuses.iter().flatten()).find(|status| status.name == name)
+    let mains = previous.container_statuses.iter().flatten();
+    inits.chain(mains).chain(previous.ephemeral_container_statuses.iter().flatten()).find(|status| status.name == name)
 }
 
 /// What the API knew about this very instance, from before a restart of the kubelet.
@@ -76,8 +77,17 @@ fn terminated(container: &Container, exit: &Exit) -> ApiState {
     }
 }
 
+/// In which of the pod's lists a container stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Init,
+    Main,
+    Ephemeral,
+}
+
 /// The status of one container.
-pub(super) fn status(input: &Input<'_>, stage: &Stage, spec: &ContainerSpec, init: bool) -> ContainerStatus {
+pub(super) fn status(input: &Input<'_>, stage: &Stage, spec: &ContainerSpec, role: Role) -> ContainerStatus {
+    let init = role == Role::Init;
     let name = spec.name.as_str();
     let old = old_status(input.previous, name);
     let latest = input.observed.latest(name);
@@ -85,7 +95,7 @@ pub(super) fn status(input: &Input<'_>, stage: &Stage, spec: &ContainerSpec, ini
     let mut status = ContainerStatus {
         name: name.to_owned(),
         image: spec.image.clone().unwrap_or_default(),
-        started: Some(false),
+        started: (role != Role::Ephemeral).then_some(false),
         ..ContainerStatus::default()
     };
     if let Some(latest) = latest {
@@ -103,15 +113,23 @@ pub(super) fn status(input: &Input<'_>, stage: &Stage, spec: &ContainerSpec, ini
             running: Some(ContainerStateRunning { started_at: Some(Time(*started_at)) }),
             ..ApiState::default()
         },
-        (None, _) if lost_restarts(input.previous, name).is_some() => lost(input, stage, old, &mut status),
+        (None, _) if lost_restarts(input.previous, name).is_some() => {
+            // What is never started again is not waited for.
+            let again = *stage == Stage::Running && role != Role::Ephemeral;
+            lost(input, again, old, &mut status)
+        }
         _ => waiting(default_reason(input, init), None),
     });
     if let Some(instance) = latest.filter(|latest| latest.is_running()) {
-        running_details(input, spec, instance, &mut status);
+        describe(spec, &mut status);
+        if role != Role::Ephemeral {
+            tell_health(input, spec, instance, &mut status);
+        }
     } else if init && !is_sidecar(spec) {
         status.ready = ended.is_some_and(|ended| ended.exit_code == 0);
     }
-    if *stage == Stage::Running && !latest.is_some_and(Container::is_running) {
+    let is_over = role == Role::Ephemeral && latest.is_none() && lost_restarts(input.previous, name).is_some();
+    if *stage == Stage::Running && !latest.is_some_and(Container::is_running) && !is_over {
         explain_waiting(input, spec, init, ended, &mut status);
     }
     status
@@ -123,7 +141,7 @@ fn default_reason(input: &Input<'_>, init: bool) -> &'static str {
 }
 
 /// The container ran once and the runtime has no trace of it: its end is unknown.
-fn lost(input: &Input<'_>, stage: &Stage, old: Option<&ContainerStatus>, status: &mut ContainerStatus) -> ApiState {
+fn lost(input: &Input<'_>, again: bool, old: Option<&ContainerStatus>, status: &mut ContainerStatus) -> ApiState {
     let known_end = old.and_then(|old| old.state.clone()).filter(|state| state.terminated.is_some());
     let end = known_end.unwrap_or_else(|| ApiState {
         terminated: Some(ContainerStateTerminated {
@@ -136,7 +154,7 @@ fn lost(input: &Input<'_>, stage: &Stage, old: Option<&ContainerStatus>, status:
     });
     status.container_id = old.and_then(|old| old.container_id.clone());
     status.image_id = old.map(|old| old.image_id.clone()).unwrap_or_default();
-    if *stage == Stage::Running {
+    if again {
         status.last_state = Some(end);
         return waiting(default_reason(input, false), None);
     }
@@ -153,7 +171,7 @@ fn last_state(input: &Input<'_>, latest: &Container, old: Option<&ContainerStatu
     end.or_else(|| old.last_state.clone())
 }
 
-fn running_details(input: &Input<'_>, spec: &ContainerSpec, instance: &Container, status: &mut ContainerStatus) {
+fn tell_health(input: &Input<'_>, spec: &ContainerSpec, instance: &Container, status: &mut ContainerStatus) {
     let started = has_started(input, spec, instance);
     status.started = Some(started);
     let probed = input.memory.probes(&spec.name, &instance.id).and_then(|probes| probes.readiness);
@@ -163,6 +181,10 @@ fn running_details(input: &Input<'_>, spec: &ContainerSpec, instance: &Container
             (Some(_), Some(ready)) => ready,
             (Some(_), None) => adopted(input.previous, &spec.name, &instance.id).is_some_and(|old| old.ready),
         };
+}
+
+/// What a running container has got.
+fn describe(spec: &ContainerSpec, status: &mut ContainerStatus) {
     status.resources = Some(spec.resources.clone().unwrap_or_default());
     status.allocated_resources = spec
         .resources

@@ -10,6 +10,7 @@ enum Step<'a> {
     Settle,
     Exit(&'a str, i32),
     Pass(i64),
+    Debug(&'a str),
     Delete(i64),
     Obey,
     Probe(&'a str, ProbeKind, bool),
@@ -37,6 +38,7 @@ fn check(spec: Value, steps: &[Step<'_>]) {
             Settle => drop(world.settle()),
             Exit(name, code) => world.exit(name, *code),
             Pass(seconds) => world.pass(*seconds),
+            Debug(name) => world.debug(name),
             Delete(grace) => world.delete(*grace),
             Obey => world.obey_stops(),
             Probe(name, kind, healthy) => {
@@ -404,6 +406,46 @@ fn deadlines_and_refusals_fail_the_pod() {
         ],
     );
     check(json!({"containers": containers(&["a"])}), &[Reject, Settle, Phase("Failed"), Started(&[])]);
+}
+
+#[test]
+fn ephemeral_containers_run_once() {
+    check(
+        json!({"initContainers": containers(&["init"]), "containers": containers(&["a"])}),
+        &[
+            Settle,
+            Started(&["init"]),
+            Debug("first"),
+            Settle,
+            Started(&["first"]),
+            Exit("init", 0),
+            Settle,
+            Started(&["a"]),
+            Phase("Running"),
+            Exit("first", 3),
+            Settle,
+            Started(&[]),
+            State("first", "terminated:Error:3"),
+            Phase("Running"),
+            Condition("Ready", "True"),
+            FailStarts(Some(FailureKind::ImagePull)),
+            Debug("second"),
+            Settle,
+            State("second", "waiting:ErrImagePull"),
+            FailStarts(None),
+            Pass(30),
+            Restart,
+            Settle,
+            Started(&["second"]),
+            State("second", "running"),
+            Delete(30),
+            Settle,
+            Stops(&[("a", 30, StopCause::Deleted), ("second", 30, StopCause::Deleted)]),
+            Obey,
+            Settle,
+            Finished(true),
+        ],
+    );
 }
 
 #[test]

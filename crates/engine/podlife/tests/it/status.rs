@@ -71,6 +71,19 @@ fn a_container_the_runtime_lost_is_restarted_and_counted() {
 }
 
 #[test]
+fn an_ephemeral_container_the_runtime_lost_has_ended() {
+    let mut world = World::new(json!({"containers": [{"name": "a", "image": "i"}]}));
+    world.debug("debugger");
+    world.settle();
+    assert_eq!(world.state("debugger"), "running");
+    world.observed.containers.clear();
+    world.started.clear();
+    world.settle();
+    assert_eq!(world.state("debugger"), "terminated:ContainerStatusUnknown:137");
+    assert_eq!(world.started, ["a"]);
+}
+
+#[test]
 fn readiness_gates_are_asked() {
     let mut world = World::new(json!({
         "readinessGates": [{"conditionType": "example.com/lb"}],

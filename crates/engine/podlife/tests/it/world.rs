@@ -181,6 +181,12 @@ impl World {
         self.pod.metadata.deletion_grace_period_seconds = Some(grace_seconds);
     }
 
+    /// Adds an ephemeral container, as `kubectl debug` does.
+    pub(crate) fn debug(&mut self, name: &str) {
+        let container = serde_json::from_value(json!({"name": name, "image": "i"})).unwrap();
+        self.pod.spec.as_mut().unwrap().ephemeral_containers.get_or_insert_default().push(container);
+    }
+
     pub(crate) fn phase(&self) -> &str {
         self.status.phase.as_deref().unwrap_or_default()
     }
@@ -188,7 +194,8 @@ impl World {
     /// `waiting:<reason>`, `running`, `terminated:<reason>:<code>` of a container.
     pub(crate) fn state(&self, name: &str) -> String {
         let statuses = self.status.init_container_statuses.iter().flatten();
-        let mut statuses = statuses.chain(self.status.container_statuses.iter().flatten());
+        let statuses = statuses.chain(self.status.container_statuses.iter().flatten());
+        let mut statuses = statuses.chain(self.status.ephemeral_container_statuses.iter().flatten());
         let state = statuses.find(|status| status.name == name).and_then(|status| status.state.clone());
         let Some(state) = state else { return "none".to_owned() };
         if let Some(waiting) = state.waiting {

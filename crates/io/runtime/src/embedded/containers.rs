@@ -64,6 +64,7 @@ impl Container {
             image: bundle.config.image.clone(),
             image_id: bundle.image_id.clone(),
             log_path: bundle.log.clone(),
+            resources: bundle.config.resources.clone(),
             labels: bundle.config.labels.clone(),
             created_at: bundle.created_at,
             state: self.state(),

@@ -95,6 +95,13 @@ impl Embedded {
                 None => return invalid(format!("stop signal {name:?} is unknown")),
             },
         };
+        let processes_of = match &config.processes_of {
+            None => None,
+            Some(target) if self.find(target)?.bundle().sandbox == sandbox.id => {
+                Some(self.inner.config.container(target).path().to_owned())
+            }
+            Some(target) => return invalid(format!("container {target} is of another pod")),
+        };
         let mut process = process(&config, sandbox, image)?;
         if self.inner.hierarchies.version() == Version::V2 && !config.security.privileged {
             // There, cgroups restrict devices by programs that we do not load; so nobody makes device nodes.
@@ -113,6 +120,7 @@ impl Embedded {
             process,
             namespaces,
             own_pid_namespace: !sandbox.config.host_pid,
+            processes_of,
             shared_memory,
             cgroup: format!("{}/{}", sandbox.config.cgroup_parent.trim_end_matches('/'), id.0),
             shim_cgroup: self.inner.config.shim_cgroup(),

@@ -53,6 +53,7 @@ impl Embedded {
                     let pin = |kind: Namespace| directory.join("ns").join(kind.name());
                     let pinned = |kind: Namespace| namespaces::is_pinned(&pin(kind));
                     let ready = (config.host_network || (pinned(Namespace::Net) && pinned(Namespace::Uts)))
+                        && (!config.share_processes || pinned(Namespace::Pid))
                         && (config.host_ipc || pinned(Namespace::Ipc));
                     let netns = (!config.host_network).then(|| pin(Namespace::Net));
                     let id = SandboxId(uid);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -93,9 +94,38 @@ impl Embedded {
         let setup = Setup { hostname: config.hostname.clone(), sysctls: sysctls(config) };
         namespaces::pin(&pins, &kinds, &setup)
             .map_err(|error| system(format!("make the namespaces of pod {pod}"), io::Error::other(error)))?;
+        if config.share_processes {
+            self.hold_processes(config, &pins).map_err(|error| {
+                let _ = group.kill(KILL_TIMEOUT);
+                system(format!("make the process namespace of pod {pod}"), error)
+            })?;
+        }
         let record = Record { config: config.clone(), created_at: Timestamp::now() };
         bundle::write(directory, RECORD, &record).map_err(file("write", directory.join(RECORD)))?;
         Ok(record.created_at)
+    }
+
+    /// Begins the pod's process namespace, which lives as long as its first process.
+    fn hold_processes(&self, config: &SandboxConfig, pins: &Path) -> io::Result<()> {
+        let output = Command::new(&self.inner.config.shim)
+            .args(["shim".as_ref(), "hold".as_ref(), pins.as_os_str(), holder_group(config).as_ref()])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        if output.success() { Ok(()) } else { Err(io::Error::other(format!("the shim failed: {output}"))) }
+    }
+
+    /// Ends the first process of a shared process namespace, and so what is left in it. Blocks.
+    pub(super) fn release_processes(&self, id: &SandboxId) -> Result<(), RuntimeError> {
+        let Ok(status) = self.find_sandbox(id) else { return Ok(()) };
+        if !status.config.share_processes {
+            return Ok(());
+        }
+        let group = self.group(&holder_group(&status.config));
+        let ended = group.kill(KILL_TIMEOUT).and_then(|()| group.remove());
+        ended.map_err(|error| system(format!("end the process namespace of sandbox {id}"), error))
     }
 
     pub(super) async fn stop_containers_of(&self, id: &SandboxId) -> Result<(), RuntimeError> {
@@ -145,10 +175,15 @@ impl Embedded {
             net: pin(Namespace::Net, config.host_network),
             ipc: pin(Namespace::Ipc, config.host_ipc),
             uts: pin(Namespace::Uts, config.host_network),
+            pid: pin(Namespace::Pid, !config.share_processes),
         };
         let memory = if config.host_ipc { PathBuf::from("/dev/shm") } else { directory.join("shm") };
         (joined, Some(memory))
     }
+}
+
+fn holder_group(config: &SandboxConfig) -> String {
+    format!("{}/hold", config.cgroup_parent.trim_end_matches('/'))
 }
 
 /// As containerd and Docker have it: in a network of its own a pod may listen on any port and ping without being root.
@@ -171,7 +206,7 @@ pub(super) fn remove_parts(directory: &Path) -> Result<(), RuntimeError> {
     let record = directory.join(RECORD);
     if_there(fs::remove_file(&record)).map_err(file("remove", record))?;
     let pins = directory.join("ns");
-    for kind in Namespace::ALL {
+    for kind in Namespace::ALL.into_iter().chain([Namespace::Pid]) {
         namespaces::unpin(&pins, kind).map_err(file("unpin", pins.join(kind.name())))?;
     }
     if_there(fs::remove_dir(&pins)).map_err(file("remove", pins))?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use minato_linux::cgroup::{Cgroup, Hierarchies};
@@ -53,15 +54,7 @@ fn start(order: ExecOrder, streams: Vec<OwnedFd>) -> Result<(Command, Option<Own
     let _ = nix::unistd::setsid();
     nix::unistd::chdir("/").map_err(Failure::step("leave the server's directory"))?;
     let directory = ContainerDirectory(order.container.clone());
-    let bundle = directory.bundle().map_err(Failure::step("read the bundle"))?;
-    let started = directory.started().map_err(Failure::step("read the container's state"))?;
-    let init = started.ok_or_else(|| Failure::new("container is not running"))?.pid;
-    let group = Hierarchies::detect().map_err(Failure::step("find cgroups"))?.group(&bundle.cgroup);
-    let init_fd = PidFd::open(init).map_err(Failure::step("find the container's init"))?;
-    // The number may have been used again, but not inside the container's own cgroup.
-    if !group.processes().contains(&init) {
-        return Err(Failure::new("container is not running"));
-    }
+    let Target { bundle, group, init: init_fd } = Target::find(&directory)?;
     let (report, child_report) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
         .map_err(Failure::step("make a socket"))?;
     let (stdio, terminal) = if order.terminal {
@@ -106,6 +99,35 @@ fn start(order: ExecOrder, streams: Vec<OwnedFd>) -> Result<(Command, Option<Own
         let _ = process::kill(pid.as_raw(), nix::libc::SIGKILL);
         let _ = waitpid(pid, None);
     })
+}
+
+/// A container whose init runs.
+struct Target {
+    bundle: Bundle,
+    group: Cgroup,
+    init: PidFd,
+}
+
+impl Target {
+    /// The container of `directory`.
+    fn find(directory: &ContainerDirectory) -> Result<Self, Failure> {
+        let bundle = directory.bundle().map_err(Failure::step("read the bundle"))?;
+        let started = directory.started().map_err(Failure::step("read the container's state"))?;
+        let pid = started.ok_or_else(|| Failure::new("container is not running"))?.pid;
+        let group = Hierarchies::detect().map_err(Failure::step("find cgroups"))?.group(&bundle.cgroup);
+        let init = PidFd::open(pid).map_err(Failure::step("find the container's init"))?;
+        // The number may have been used again, but not inside the container's own cgroup.
+        if !group.processes().contains(&pid) {
+            return Err(Failure::new("container is not running"));
+        }
+        Ok(Self { bundle, group, init })
+    }
+}
+
+/// Has the children of this process live in the process namespace of the container of `directory`.
+pub(super) fn join_processes(directory: PathBuf) -> Result<(), Failure> {
+    let target = Target::find(&ContainerDirectory(directory))?;
+    setns(target.init.as_fd(), CloneFlags::CLONE_NEWPID).map_err(Failure::step("enter the process namespace"))
 }
 
 /// The container's own process with another command.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use minato_linux::cgroup::{Cgroup, Hierarchies, Limits, OomWatch};
 use minato_linux::process::{self, PidFd};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::Pid;
 
@@ -65,7 +65,12 @@ fn start_in(bundle: &Bundle, directory: &Path, hierarchies: &Hierarchies, group:
         .map_err(Failure::step("make a socket"))?;
     let (stdin, stdio, output) = streams(bundle)?;
 
-    if bundle.own_pid_namespace {
+    if let Some(target) = &bundle.processes_of {
+        super::exec::join_processes(target.clone())?;
+    } else if let Some(pin) = &bundle.namespaces.pid {
+        let pin = File::open(pin).map_err(Failure::step("find the pod's process namespace"))?;
+        setns(pin, CloneFlags::CLONE_NEWPID).map_err(Failure::step("enter the pod's process namespace"))?;
+    } else if bundle.own_pid_namespace {
         // For children only: the shim itself stays where it is.
         unshare(CloneFlags::CLONE_NEWPID).map_err(Failure::step("make a process namespace"))?;
     }

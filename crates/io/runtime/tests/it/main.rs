@@ -7,5 +7,6 @@
 mod cluster;
 mod containers;
 mod exec;
+mod processes;
 mod restart;
 mod security;

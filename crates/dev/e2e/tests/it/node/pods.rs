@@ -74,13 +74,8 @@ spec:
         anyhow::Ok(())
     })?;
 
-    // kubectl streams over WebSocket since 1.31; the node knows nothing older.
-    if kubectl.version()? >= (1, 31) {
-        let printed = kubectl.fails("exec server -- /http-debug-server --no-such-option")?;
-        ensure!(printed.contains("unknown option --no-such-option") && printed.contains("exit code 1"), "{printed}");
-    } else {
-        eprintln!("skipped: kubectl exec needs kubectl 1.31 or newer");
-    }
+    super::streams::commands_and_connections(&kubectl, "server")?;
+    super::streams::debugger(&kubectl, "server", &ip)?;
 
     // Not ready by its own word, and ready again.
     request(&address, "POST", "/readyz?ok=false")?;
