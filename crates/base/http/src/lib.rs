@@ -6,20 +6,23 @@
 //! by shutting the scope down with a deadline.
 
 mod opening;
+mod stall;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use minato_pki::ClientChain;
 use minato_scope::Scope;
 use opening::Opening;
+use stall::Stall;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -65,6 +68,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// Time for a request's header to arrive.
     pub header_timeout: Duration,
+    /// Time for a client to take something of what is sent to it, unless the connection has become a tunnel.
+    pub stall_timeout: Duration,
     /// Requests under way at once on one HTTP/2 connection.
     pub streams_per_connection_max: u32,
     /// Size of a request's header, in bytes.
@@ -77,6 +82,7 @@ impl Default for Limits {
             connections_max: 50_000,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(120),
             streams_per_connection_max: 1_000,
             header_bytes_max: 64 * 1024,
         }
@@ -153,11 +159,21 @@ async fn connection<S, B>(
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let chain = ClientChain::new(shown.iter().map(|certificate| certificate.clone().into_owned()).collect());
     let peer = Peer { address, chain: Arc::new(chain) };
+    let is_tunnel = Arc::new(AtomicBool::new(false));
+    let becomes_tunnel = Arc::clone(&is_tunnel);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         let mut service = service.clone();
         // The services behind this loop are always ready: they bound their own work and answer 429 when full.
-        service.call(request)
+        let answered = service.call(request);
+        let becomes_tunnel = Arc::clone(&becomes_tunnel);
+        async move {
+            let answered = answered.await;
+            if answered.as_ref().is_ok_and(|response| response.status() == StatusCode::SWITCHING_PROTOCOLS) {
+                becomes_tunnel.store(true, Ordering::Relaxed);
+            }
+            answered
+        }
     });
     // What was negotiated is spoken: looking for HTTP/2's first bytes instead would wait for them without an end.
     let builder = auto::Builder::new(TokioExecutor::new());
@@ -177,6 +193,7 @@ async fn connection<S, B>(
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
         .max_pending_accept_reset_streams(RESET_STREAMS_MAX);
+    let stream = Stall::new(stream, limits.stall_timeout, is_tunnel);
     let stream = Opening::new(stream, if speaks_http2 { HTTP2_PREFACE_BYTES } else { 1 }, limits.header_timeout);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);

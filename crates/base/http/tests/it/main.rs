@@ -5,12 +5,13 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{Empty, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use minato_http::Limits;
@@ -26,10 +27,28 @@ use tokio_rustls::client::TlsStream;
 /// Longer than any limit of the test's server; only a test that fails waits so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// An answer that is being sent.
+struct Sent(Arc<AtomicUsize>);
+
+impl Sent {
+    fn begin(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 struct Server {
     address: SocketAddr,
     authority: Authority,
     scope: Scope,
+    /// Answers without end that are being sent.
+    endless: Arc<AtomicUsize>,
     _directory: tempfile::TempDir,
 }
 
@@ -44,17 +63,31 @@ impl Server {
         let limits = Limits {
             handshake_timeout: Duration::from_millis(300),
             header_timeout: Duration::from_millis(300),
+            stall_timeout: Duration::from_millis(300),
             ..Limits::default()
         };
-        let service = tower::service_fn(async |_: Request<Incoming>| {
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"fine"))))
+        let endless = Arc::new(AtomicUsize::new(0));
+        let sending = Arc::clone(&endless);
+        let service = tower::service_fn(move |request: Request<Incoming>| {
+            let body = match request.uri().path() {
+                "/endless" => {
+                    let counted = Sent::begin(&sending);
+                    let chunks = futures::stream::repeat_with(move || {
+                        let _counted = &counted;
+                        Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[b'x'; 65_536])))
+                    });
+                    StreamBody::new(chunks).boxed()
+                }
+                _ => Full::new(Bytes::from_static(b"fine")).boxed(),
+            };
+            async move { Ok::<_, Infallible>(Response::new(body)) }
         });
         let scope = Scope::root("test");
         let accepting = scope.clone();
         scope.spawn("serve", async move {
             minato_http::serve(listener, tls, service, limits, accepting).await;
         });
-        Self { address, authority, scope, _directory: directory }
+        Self { address, authority, scope, endless, _directory: directory }
     }
 
     async fn connect(&self, protocol: &str) -> TlsStream<TcpStream> {
@@ -99,6 +132,30 @@ async fn whoever_is_slow_to_say_what_they_want_is_sent_away() {
         stream.write_all(said.as_bytes()).await.unwrap();
         closed(stream).await;
     }
+    server.serves().await;
+}
+
+#[tokio::test]
+async fn whoever_stops_reading_is_not_kept() {
+    let server = Server::start().await;
+    let asks = b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut deaf = server.connect("http/1.1").await;
+    deaf.write_all(asks).await.unwrap();
+    let mut reader = server.connect("http/1.1").await;
+    reader.write_all(asks).await.unwrap();
+    let mut first = [0; 16];
+    deaf.read_exact(&mut first).await.unwrap();
+    reader.read_exact(&mut first).await.unwrap();
+    assert_eq!(server.endless.load(Ordering::SeqCst), 2);
+    // One who reads on is served all the while.
+    let mut buffer = vec![0; 65_536];
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while server.endless.load(Ordering::SeqCst) != 1 {
+            reader.read_exact(&mut buffer).await.unwrap();
+        }
+    });
+    assert!(waited.await.is_ok(), "the answer to a client that does not read is still being sent");
+    reader.read_exact(&mut buffer).await.unwrap();
     server.serves().await;
 }
 
