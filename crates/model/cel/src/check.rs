@@ -544,6 +544,18 @@ impl Checker<'_> {
                 Type::Bool
             }
             FoldKind::List => Type::list(result),
+            FoldKind::Sorted => {
+                let comparable = result.is_comparable();
+                if !comparable || matches!(ty, Type::Map(_)) {
+                    let message = format!(
+                        "found no matching overload for '@sortByAssociatedKeys' applied to '{}.(list({}))'",
+                        settled(&ty),
+                        settled(&result)
+                    );
+                    self.complain(fold.body.at, message);
+                }
+                Type::list(first)
+            }
             FoldKind::Map => Type::map_of(if fold.second.is_some() { first } else { Type::Dyn }, result),
             FoldKind::MapEntries => match result {
                 Type::Map(_) => result,

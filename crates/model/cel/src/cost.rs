@@ -133,16 +133,21 @@ impl Estimator<'_> {
         }
     }
 
-    fn call(&mut self, function: &crate::functions::Function, args: &[Expr]) -> Guess {
-        let args: Vec<Guess> = args.iter().map(|arg| self.guess(arg)).collect();
-        let size = |index: usize| args.get(index).map_or(1, |arg| arg.size);
+    fn call(&mut self, function: &crate::functions::Function, expressions: &[Expr]) -> Guess {
+        let args: Vec<Guess> = expressions.iter().map(|arg| self.guess(arg)).collect();
+        let number = match (function.name, expressions.first()) {
+            ("lists.range", Some(Expr::Literal(Value::Int(number)))) => u64::try_from(*number).ok(),
+            ("lists.range", _) => Some(u64::MAX),
+            _ => None,
+        };
+        let size = |index: usize| number.unwrap_or_else(|| args.get(index).map_or(1, |arg| arg.size));
         let wants_list = matches!(function.name, "@in");
         let sort = |index: usize| match args.get(index) {
             Some(arg) if wants_list && index == 1 && arg.sort != Sort::Scalar => Sort::List,
             Some(arg) => arg.sort,
             None => Sort::Scalar,
         };
-        let own = function.cost.of(&size, &sort);
+        let (own, length) = (function.cost.of(&size, &sort), size(0));
         let cost = total(args.iter()).saturating_add(own);
         let first = |sort: Sort| Guess { size: size(0), sort, ..Guess::scalar(cost) };
         match function.name {
@@ -176,6 +181,21 @@ impl Estimator<'_> {
                 let size = size(0).saturating_mul(item.saturating_add(size(1)));
                 Guess { size, sort: Sort::Text, ..Guess::scalar(cost) }
             }
+            "lists.range" => Guess { inner: Some(Box::new(Guess::scalar(1))), ..first(Sort::List) },
+            "slice" | "distinct" | "sort" | "reverse" => match args.into_iter().next() {
+                Some(list) => Guess { cost, ..list },
+                None => Guess::scalar(cost),
+            },
+            "flatten" => {
+                let inner = args.into_iter().next().and_then(|list| list.inner);
+                let each = inner.as_ref().map_or(u64::MAX, |inner| inner.size);
+                let inner = inner.and_then(|inner| inner.inner);
+                Guess { size: length.saturating_mul(each), sort: Sort::List, inner, ..Guess::scalar(cost) }
+            }
+            "first" | "last" => match args.first() {
+                Some(list) => Guess { cost, ..self.inside(list, "@items") },
+                None => Guess::scalar(cost),
+            },
             "orValue" | "or" | "value" | "dyn" | "optional.of" => {
                 let longest = args.into_iter().max_by_key(|arg| arg.size);
                 longest.map_or(Guess::scalar(cost), |guess| Guess { cost, ..guess })
@@ -204,12 +224,16 @@ impl Estimator<'_> {
             // The condition of the loop looks at the result, and so does the step.
             FoldKind::All | FoldKind::Exists => 3,
             FoldKind::ExistsOne => 2,
-            FoldKind::List => 12,
+            FoldKind::List | FoldKind::Sorted => 12,
             FoldKind::Map | FoldKind::MapEntries => 2,
         };
         let once = filter.saturating_add(body.cost).saturating_add(step);
         let cost = range.cost.saturating_add(range.size.saturating_mul(once)).saturating_add(1);
         match fold.kind {
+            FoldKind::Sorted => {
+                let cost = cost.saturating_add(range.size.saturating_mul(range.size));
+                Guess { cost, ..range }
+            }
             FoldKind::List => {
                 Guess { size: range.size, sort: Sort::List, inner: Some(Box::new(body)), ..Guess::scalar(cost) }
             }

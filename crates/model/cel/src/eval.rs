@@ -6,7 +6,8 @@ use regex::Regex;
 
 use crate::check::{Expr, FoldExpr};
 use crate::error::EvalError;
-use crate::functions::{Sort, Tools};
+use crate::functions::{Cost, Sort, Tools};
+use crate::library::lists;
 use crate::map::Key;
 use crate::syntax::FoldKind;
 use crate::value::{Text, Value};
@@ -131,9 +132,11 @@ impl<'a> Machine<'_, 'a> {
                 for arg in args {
                     values.push(self.run(arg)?);
                 }
-                let cost = function.cost.of(&|index| values.get(index).map_or(1, Value::size), &|index| match values
-                    .get(index)
-                {
+                let size = |index: usize| match (function.cost, values.get(index)) {
+                    (Cost::Number, Some(Value::Int(number))) => u64::try_from(*number).unwrap_or(0),
+                    (_, value) => value.map_or(1, Value::size),
+                };
+                let cost = function.cost.of(&size, &|index| match values.get(index) {
                     Some(Value::String(_) | Value::Bytes(_)) => Sort::Text,
                     Some(Value::List(_)) => Sort::List,
                     _ => Sort::Scalar,
@@ -218,7 +221,7 @@ impl<'a> Machine<'_, 'a> {
 
     fn fold_over(&mut self, fold: &'a FoldExpr, range: Value<'a>) -> Result<Value<'a>, EvalError> {
         let depth = self.locals.len();
-        let mut items = Vec::new();
+        let (mut items, mut keys) = (Vec::new(), Vec::new());
         let mut made = BTreeMap::new();
         let mut found = 0u64;
         let mut failed: Option<EvalError> = None;
@@ -249,6 +252,11 @@ impl<'a> Machine<'_, 'a> {
                     self.budget.spend(LIST_COST + 1)?;
                     items.push(value);
                 }
+                (FoldKind::Sorted, Ok(key)) => {
+                    self.budget.spend(LIST_COST + 1)?;
+                    keys.push(key);
+                    items.push(first);
+                }
                 (FoldKind::Map, Ok(value)) => {
                     self.budget.spend(1)?;
                     insert(&mut made, &first, value)?;
@@ -269,6 +277,7 @@ impl<'a> Machine<'_, 'a> {
             (FoldKind::Exists, None) => Ok(Value::Bool(false)),
             (FoldKind::ExistsOne, None) => Ok(Value::Bool(found == 1)),
             (FoldKind::List, None) => Ok(Value::list(items)),
+            (FoldKind::Sorted, None) => lists::sorted(items, &keys),
             (FoldKind::Map | FoldKind::MapEntries, None) => Ok(Value::map(made)),
         }
     }

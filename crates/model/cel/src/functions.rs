@@ -54,6 +54,10 @@ pub(crate) enum Cost {
     Items,
     /// Each item of one with each of the other.
     Pairs,
+    /// Each item of the first with each other.
+    Square,
+    /// As much as the number says that is given.
+    Number,
 }
 
 /// One row of a library: name, signatures, code, cost.
@@ -202,6 +206,8 @@ impl Cost {
                 Sort::List => size(0).max(1),
             },
             Self::Pairs => size(0).saturating_mul(size(1)).max(1),
+            Self::Square => size(0).saturating_mul(size(0)).max(1),
+            Self::Number => size(0).max(1),
         }
     }
 }

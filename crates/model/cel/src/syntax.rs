@@ -69,6 +69,8 @@ pub(crate) enum FoldKind {
     ExistsOne,
     /// `map`, `filter`, `transformList`
     List,
+    /// `sortBy`: the items, in the order of what the body makes of them
+    Sorted,
     /// `transformMap`
     Map,
     /// `transformMapEntry`
@@ -260,6 +262,21 @@ impl Reader<'_> {
             ("all", 3) => FoldKind::All,
             ("exists", 3) => FoldKind::Exists,
             ("existsOne" | "exists_one", 3) => FoldKind::ExistsOne,
+            ("sortBy", 2) => {
+                let body = args.pop();
+                let variable = args.pop().and_then(|node| self.variable(node));
+                return match (variable, body) {
+                    (Some(variable), Some(body)) => Kind::Fold(Box::new(Fold {
+                        kind: FoldKind::Sorted,
+                        range: *target,
+                        variable,
+                        second: None,
+                        filter: None,
+                        body,
+                    })),
+                    _ => Kind::Null,
+                };
+            }
             ("transformList", 3 | 4) => FoldKind::List,
             ("transformMap", 3 | 4) => FoldKind::Map,
             ("transformMapEntry", 3 | 4) => FoldKind::MapEntries,

@@ -95,6 +95,25 @@ pub struct Field {
 static DYN: Type = Type::Dyn;
 
 impl Type {
+    /// Whether values of the type have an order.
+    pub(crate) fn is_comparable(&self) -> bool {
+        matches!(
+            self,
+            Self::Dyn
+                | Self::Error
+                | Self::Parameter(_)
+                | Self::Bool
+                | Self::Int
+                | Self::Uint
+                | Self::Double
+                | Self::String
+                | Self::Bytes
+                | Self::Timestamp
+                | Self::Duration
+                | Self::Opaque(_)
+        )
+    }
+
     /// A list whose items are told apart by position.
     #[must_use]
     pub fn list(element: Type) -> Self {

@@ -1,4 +1,4 @@
-//! Kubernetes' lists, cel-go's `sets`, and what texts and lists have in common.
+//! Kubernetes' lists, cel-go's `sets` and `lists` (version 3), and what texts and lists have in common.
 
 use super::strings::{index_of_text, last_index_of_text};
 use crate::error::EvalError;
@@ -24,6 +24,14 @@ pub(crate) const ROWS: &[Row] = &[
         last_index_of,
         Cost::Items,
     ),
+    ("slice", &["list<A>.(int,int)->list<A>"], slice, Cost::Items),
+    ("flatten", &["list<list<A>>.()->list<A>", "list<dyn>.(int)->list<dyn>"], flatten, Cost::Items),
+    ("distinct", &["list<A>.()->list<A>"], distinct, Cost::Square),
+    ("reverse", &["list<A>.()->list<A>"], reverse, Cost::Items),
+    ("sort", &["list<A>.()->list<A>"], sort, Cost::Square),
+    ("first", &["list<A>.()->optional<A>"], |_, args| end(args, |_| 0), Cost::Fixed(1)),
+    ("last", &["list<A>.()->optional<A>"], |_, args| end(args, |length| length.wrapping_sub(1)), Cost::Fixed(1)),
+    ("lists.range", &["(int)->list<int>"], range, Cost::Number),
     ("sets.contains", &["(list<A>,list<A>)->bool"], contains, Cost::Pairs),
     ("sets.equivalent", &["(list<A>,list<A>)->bool"], equivalent, Cost::Pairs),
     ("sets.intersects", &["(list<A>,list<A>)->bool"], intersects, Cost::Pairs),
@@ -121,6 +129,98 @@ fn last_index_of<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
         }
         _ => Err(EvalError::NoSuchOverload),
     }
+}
+
+fn slice<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
+    let [Value::List(list), Value::Int(start), Value::Int(end)] = args else { return Err(EvalError::NoSuchOverload) };
+    let wrong = |why: &str| Err(EvalError::of(format!("cannot slice({start}, {end}), {why}")));
+    let (Ok(from), Ok(to)) = (usize::try_from(*start), usize::try_from(*end)) else {
+        return wrong("negative indexes not supported");
+    };
+    if from > to {
+        return wrong("start index must be less than or equal to end index");
+    }
+    if to > list.len() {
+        return wrong(&format!("list is length {}", list.len()));
+    }
+    Ok(Value::list(list.iter().skip(from).take(to - from).collect()))
+}
+
+fn flatten<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
+    let (list, depth) = match args {
+        [Value::List(list)] => (list, 1),
+        [Value::List(_), Value::Int(depth)] if *depth < 0 => return Err(EvalError::of("level must be non-negative")),
+        [Value::List(list), Value::Int(depth)] => (list, *depth),
+        _ => return Err(EvalError::NoSuchOverload),
+    };
+    let mut flat = Vec::new();
+    flatten_into(list, depth, &mut flat);
+    Ok(Value::list(flat))
+}
+
+/// Lists are as deep as JSON and brackets may be: that bounds the calls within calls.
+fn flatten_into<'a>(list: &List<'a>, depth: i64, flat: &mut Vec<Value<'a>>) {
+    for item in list.iter() {
+        match &item {
+            Value::List(inner) if depth > 0 => flatten_into(inner, depth - 1, flat),
+            _ => flat.push(item),
+        }
+    }
+}
+
+fn distinct<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
+    let [Value::List(list)] = args else { return Err(EvalError::NoSuchOverload) };
+    let mut kept: Vec<Value<'a>> = Vec::new();
+    for item in list.iter() {
+        let mut seen = false;
+        for have in &kept {
+            seen = seen || have.equals(&item)?;
+        }
+        if !seen {
+            kept.push(item);
+        }
+    }
+    Ok(Value::list(kept))
+}
+
+fn reverse<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
+    let [Value::List(list)] = args else { return Err(EvalError::NoSuchOverload) };
+    let mut items: Vec<Value<'a>> = list.iter().collect();
+    items.reverse();
+    Ok(Value::list(items))
+}
+
+fn sort<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
+    let [Value::List(list)] = args else { return Err(EvalError::NoSuchOverload) };
+    let items: Vec<Value<'a>> = list.iter().collect();
+    let keys = items.clone();
+    sorted(items, &keys)
+}
+
+/// `items` in the order of their `keys`; equal ones stay as they are.
+pub(crate) fn sorted<'a>(items: Vec<Value<'a>>, keys: &[Value<'a>]) -> Result<'a> {
+    if let Some(first) = keys.first() {
+        if first.order(first).is_none() {
+            return Err(EvalError::of("list elements must be comparable"));
+        }
+        if keys.iter().any(|key| key.type_name() != first.type_name()) {
+            return Err(EvalError::of("list elements must have the same type"));
+        }
+    }
+    let mut pairs: Vec<(Value<'a>, &Value<'a>)> = items.into_iter().zip(keys).collect();
+    pairs.sort_by(|(_, left), (_, right)| left.order(right).unwrap_or(std::cmp::Ordering::Equal));
+    Ok(Value::list(pairs.into_iter().map(|(item, _)| item).collect()))
+}
+
+fn end<'a>(args: &[Value<'a>], place: fn(usize) -> usize) -> Result<'a> {
+    let [Value::List(list)] = args else { return Err(EvalError::NoSuchOverload) };
+    Ok(Value::optional(list.get(place(list.len()))))
+}
+
+/// What a call may cost bounds the number.
+fn range<'a>(_: &Tools<'_>, args: &[Value<'a>]) -> Result<'a> {
+    let [Value::Int(end)] = args else { return Err(EvalError::NoSuchOverload) };
+    Ok(Value::list((0..*end).map(Value::Int).collect()))
 }
 
 fn all_in<'a>(items: &List<'a>, list: &List<'a>) -> std::result::Result<bool, EvalError> {

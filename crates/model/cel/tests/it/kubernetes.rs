@@ -156,3 +156,35 @@ fn declared_types() {
         assert_eq!(value.unwrap().as_bool(), Some(true), "{source}");
     }
 }
+
+#[test]
+fn lists_of_lists_and_their_order() {
+    check_true(&[
+        "[1, 2, 3, 4].slice(1, 3) == [2, 3]",
+        "[1, 2].slice(2, 2) == []",
+        "[[1, 2], [], [3]].flatten() == [1, 2, 3]",
+        "[[dyn(1), [2]], [dyn([[3]])]].flatten() == [dyn(1), [2], [[3]]]",
+        "[dyn(1), [dyn(2), [dyn(3), [4]]]].flatten(2) == [dyn(1), 2, 3, [4]]",
+        "[1, 2, 2, 1, 3].distinct() == [1, 2, 3]",
+        "[dyn(1), 1.0, 'a'].distinct().size() == 2",
+        "[3, 1, 2].reverse() == [2, 1, 3]",
+        "['b', 'a', 'c'].sort() == ['a', 'b', 'c']",
+        "[].sort() == []",
+        "[{'n': dyn('a'), 'w': 3}, {'n': dyn('b'), 'w': 1}].sortBy(x, x.w).map(x, x.n) == ['b', 'a']",
+        "object.spec.containers.sortBy(c, c.image).first().value().name == 'a'",
+        "object.spec.containers.sortBy(c, -size(c.ports)).last().value().name == 'b'",
+        "[].first() == optional.none() && [7].last() == optional.of(7)",
+        "lists.range(4) == [0, 1, 2, 3] && lists.range(-1) == []",
+        "lists.range(3).map(i, i * 2).sum() == 6",
+    ]);
+    check_fails(&[
+        ("[1].slice(-1, 1)", "cannot slice(-1, 1), negative indexes not supported"),
+        ("[1].slice(1, 0)", "cannot slice(1, 0), start index must be less than or equal to end index"),
+        ("[1].slice(0, 2)", "cannot slice(0, 2), list is length 1"),
+        ("[[1]].flatten(-1)", "level must be non-negative"),
+        ("[dyn(1), 'a'].sort()", "list elements must have the same type"),
+        ("[[1], [2]].sort()", "list elements must be comparable"),
+        ("[1].sortBy(x, [x])", "found no matching overload for '@sortByAssociatedKeys'"),
+        ("lists.range(9223372036854775807)", "actual cost limit exceeded"),
+    ]);
+}
