@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -21,16 +21,30 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) content_type: &'static str,
+    /// Whether the answer is to be in the encoding of the body.
+    pub(crate) answers_alike: bool,
     pub(crate) body: Bytes,
 }
 
 impl Call {
     pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), content_type: "application/json", body: Bytes::new() }
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            content_type: "application/json",
+            answers_alike: false,
+            body: Bytes::new(),
+        }
     }
 
     pub(crate) fn post(path: impl Into<String>, body: &serde_json::Value) -> Self {
         Self { method: Method::POST, body: body.to_string().into(), ..Self::get(path) }
+    }
+
+    /// A create whose body and answer are protobuf.
+    pub(crate) fn protobuf(path: impl Into<String>, body: Bytes) -> Self {
+        let content_type = minato_protobuf::MEDIA_TYPE;
+        Self { method: Method::POST, body, content_type, answers_alike: true, ..Self::get(path) }
     }
 
     pub(crate) fn put(path: impl Into<String>, body: &serde_json::Value) -> Self {
@@ -142,6 +156,9 @@ impl Connection {
             .header(CONTENT_TYPE, call.content_type);
         if let Some(authorization) = &self.client.authorization {
             request = request.header(AUTHORIZATION, authorization);
+        }
+        if call.answers_alike {
+            request = request.header(ACCEPT, call.content_type);
         }
         let request = request.body(Full::new(call.body.clone()))?;
         self.sender.send_request(request).await.with_context(|| format!("{} {}", call.method, call.path))

@@ -5,6 +5,7 @@
 //! ([`workspace::Workspace`]) and is removed at the end, also after an error or Ctrl-C.
 
 mod client;
+mod hook;
 mod kubeconfig;
 mod load;
 mod measures;

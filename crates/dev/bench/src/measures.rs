@@ -1,5 +1,6 @@
 //! What can be measured, in the order in which it is.
 
+mod machinery;
 mod node;
 mod reads;
 mod scheduling;
@@ -32,6 +33,12 @@ pub(crate) enum Measure {
     Binding,
     /// Deletion of a full namespace
     Namespace,
+    /// What a mutating webhook adds to a create
+    Webhook,
+    /// CustomResourceDefinitions and their objects
+    Definitions,
+    /// Pod creates in protobuf
+    Protobuf,
     /// Pods that really run
     Running,
 }
@@ -51,7 +58,21 @@ impl Bench<'_> {
     /// Takes the measures that are asked for. One that fails is reported as such and does not keep others from running.
     pub(crate) async fn run(&self, only: &[Measure], report: &mut Report) {
         use Measure::*;
-        for measure in [Idle, ConfigMaps, Pods, Gets, Watch, Deployment, Binding, Namespace, Running] {
+        let all = [
+            Idle,
+            ConfigMaps,
+            Pods,
+            Gets,
+            Watch,
+            Deployment,
+            Binding,
+            Namespace,
+            Webhook,
+            Definitions,
+            Protobuf,
+            Running,
+        ];
+        for measure in all {
             if !only.is_empty() && !only.contains(&measure) {
                 continue;
             }
@@ -64,6 +85,9 @@ impl Bench<'_> {
                 Deployment => self.deployment(report).await,
                 Binding => self.binding(report).await,
                 Namespace => self.namespace_deletion(report).await,
+                Webhook => self.webhook(report).await,
+                Definitions => self.definitions(report).await,
+                Protobuf => self.protobuf(report).await,
                 Running => self.running_pods(report).await,
             };
             if let Err(error) = taken {

@@ -102,3 +102,62 @@ pub(crate) fn lease_renewal() -> Value {
 fn micro_time() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
+
+pub(crate) fn webhook_name(id: &str) -> String {
+    format!("minato-bench-{id}")
+}
+
+/// A mutating webhook for the ConfigMaps of one namespace.
+pub(crate) fn webhook(id: &str, namespace: &str, client_config: &Value) -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": webhook_name(id), "labels": {LABEL: id}},
+        "webhooks": [{
+            "name": "bench.minato.example", "clientConfig": client_config, "admissionReviewVersions": ["v1"],
+            "sideEffects": "None", "failurePolicy": "Fail",
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
+        }],
+    })
+}
+
+/// The API group of a run's custom kinds.
+pub(crate) fn group(id: &str) -> String {
+    format!("b{id}.bench.minato.example")
+}
+
+pub(crate) fn plural(number: usize) -> String {
+    format!("things{number}")
+}
+
+pub(crate) fn definition_name(id: &str, number: usize) -> String {
+    format!("{}.{}", plural(number), group(id))
+}
+
+/// A custom kind with a small schema.
+pub(crate) fn definition(id: &str, number: usize) -> Value {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "spec": {"type": "object", "properties": {
+                "text": {"type": "string", "maxLength": 10_000}, "replicas": {"type": "integer", "default": 1},
+            }},
+            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+        },
+    });
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": definition_name(id, number), "labels": {LABEL: id}},
+        "spec": {
+            "group": group(id), "scope": "Namespaced",
+            "names": {"plural": plural(number), "kind": format!("Thing{number}")},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+                "subresources": {"status": {}}}],
+        },
+    })
+}
+
+/// An object of the first custom kind.
+pub(crate) fn custom(group: &str, name: &str, text: &str) -> Value {
+    json!({"apiVersion": format!("{group}/v1"), "kind": "Thing0", "metadata": {"name": name}, "spec": {"text": text}})
+}

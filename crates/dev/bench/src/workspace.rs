@@ -50,12 +50,18 @@ impl Workspace {
     pub(crate) async fn remove(&self) -> anyhow::Result<()> {
         const TIMEOUT: Duration = Duration::from_secs(120);
         let namespaces = std::mem::take(&mut *self.namespaces.lock().map_err(|_| anyhow!("a task panicked"))?);
+        let ours = format!("labelSelector={LABEL}%3D{}", self.id);
         for name in &namespaces {
             // It may be gone already; what is left is found below.
             let _ = self.delete_namespace(name).await;
         }
-        let ours = format!("labelSelector={LABEL}%3D{}", self.id);
         let leases = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases?{ours}");
+        for collection in [
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        ] {
+            self.client.send(&Call::delete(format!("{collection}?{ours}"))).await?;
+        }
         let (leases, nodes) = (
             self.client.send(&Call::delete_now(leases)).await,
             self.client.send(&Call::delete_now(format!("/api/v1/nodes?{ours}"))).await,
