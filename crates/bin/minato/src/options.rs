@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use minato_apiserver::{AuditOptions, FileOptions, RequestHeaders, TokenWebhookOptions};
+use minato_apiserver::{AuditOptions, BatchOptions, FileFormat, FileOptions, RequestHeaders, TokenWebhookOptions};
 use serde::Deserialize;
 
 use crate::authentication::{AuthenticationOptions, AuthorizationOptions};
@@ -76,12 +76,27 @@ pub(crate) struct ServerOptions {
     /// Rotate the audit log when it would have more megabytes [default: 100]
     #[arg(long, value_name = "MEGABYTES")]
     audit_log_maxsize: Option<u64>,
+    /// How a line of the audit log is written: json or legacy [default: json]
+    #[arg(long, value_name = "FORMAT")]
+    audit_log_format: Option<String>,
     /// Compress rotated audit logs
     #[arg(long)]
     audit_log_compress: bool,
     /// Send audit events to the server of this kubeconfig, in batches
     #[arg(long, value_name = "FILE")]
     audit_webhook_config_file: Option<PathBuf>,
+    /// How many audit events wait to be sent; more are dropped [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    audit_webhook_batch_buffer_size: Option<usize>,
+    /// How many audit events are sent at once [default: 400]
+    #[arg(long, value_name = "COUNT")]
+    audit_webhook_batch_max_size: Option<usize>,
+    /// How long an audit event waits for others to be sent with [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    audit_webhook_batch_max_wait: Option<String>,
+    /// How long to wait before audit events that were not taken are sent again [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    audit_webhook_initial_backoff: Option<String>,
     /// Answer requests without credentials as system:anonymous [default: true]
     #[arg(long, value_name = "BOOL")]
     anonymous_auth: Option<bool>,
@@ -225,6 +240,51 @@ impl ServerOptions {
         if audit_policy_file.is_none() && (audit_log_path.is_some() || audit_webhook_config_file.is_some()) {
             problems.push("audit-policy-file: an audit log needs a policy".to_owned());
         }
+        let format = match self.audit_log_format.or(file.audit_log_format).as_deref() {
+            None | Some("json") => FileFormat::Json,
+            Some("legacy") => FileFormat::Legacy,
+            Some(other) => {
+                problems.push(format!("audit-log-format: invalid format {other:?}, use json or legacy"));
+                FileFormat::Json
+            }
+        };
+        let mut webhook_batches = BatchOptions::default();
+        for (name, given, value) in [
+            (
+                "audit-webhook-batch-buffer-size",
+                self.audit_webhook_batch_buffer_size.or(file.audit_webhook_batch_buffer_size),
+                &mut webhook_batches.buffer_events,
+            ),
+            (
+                "audit-webhook-batch-max-size",
+                self.audit_webhook_batch_max_size.or(file.audit_webhook_batch_max_size),
+                &mut webhook_batches.batch_events_max,
+            ),
+        ] {
+            match given {
+                Some(0) => problems.push(format!("{name}: must be a positive number")),
+                Some(given) => *value = given,
+                None => {}
+            }
+        }
+        for (name, given, value) in [
+            (
+                "audit-webhook-batch-max-wait",
+                self.audit_webhook_batch_max_wait.or(file.audit_webhook_batch_max_wait),
+                &mut webhook_batches.batch_wait_max,
+            ),
+            (
+                "audit-webhook-initial-backoff",
+                self.audit_webhook_initial_backoff.or(file.audit_webhook_initial_backoff),
+                &mut webhook_batches.initial_backoff,
+            ),
+        ] {
+            let Some(given) = given else { continue };
+            match minato_apiserver::parse_duration(&given) {
+                Some(given) => *value = given,
+                None => problems.push(format!("{name}: {given:?} is not a duration such as 30s")),
+            }
+        }
         let audit = AuditOptions {
             policy_file: audit_policy_file,
             file: audit_log_path.map(|path| FileOptions {
@@ -233,8 +293,10 @@ impl ServerOptions {
                 backups_max: self.audit_log_maxbackup.or(file.audit_log_maxbackup).unwrap_or(0),
                 size_mib_max: self.audit_log_maxsize.or(file.audit_log_maxsize).unwrap_or(100),
                 compress: self.audit_log_compress || file.audit_log_compress,
+                format,
             }),
             webhook_config_file: audit_webhook_config_file,
+            webhook_batches,
         };
         let or = |own: &Vec<String>, file: &Vec<String>, default: &[&str]| match (own.is_empty(), file.is_empty()) {
             (false, _) => own.clone(),

@@ -19,8 +19,9 @@ use minato_scope::Scope;
 use prometheus::{IntCounter, IntCounterVec};
 use serde_json::{Value, json};
 
-pub use file::FileOptions;
+pub use file::{FileFormat, FileOptions};
 pub use policy::PolicyError;
+pub use webhook::BatchOptions;
 
 use crate::body::RequestBody;
 use crate::decode;
@@ -41,6 +42,8 @@ pub struct AuditOptions {
     pub file: Option<FileOptions>,
     /// `--audit-webhook-config-file`, a kubeconfig.
     pub webhook_config_file: Option<PathBuf>,
+    /// How events are put together for the webhook.
+    pub webhook_batches: BatchOptions,
 }
 
 /// The audit log cannot be kept.
@@ -96,7 +99,8 @@ impl Audit {
         let webhook = match &options.webhook_config_file {
             Some(path) => {
                 let endpoint = kubeconfig::endpoint(path)?;
-                Some(webhook::Batches::start((endpoint, memory.clone()), errors.with_label_values(&["webhook"]), scope))
+                let errors = errors.with_label_values(&["webhook"]);
+                Some(webhook::Batches::start((endpoint, memory.clone()), options.webhook_batches, errors, scope))
             }
             None => None,
         };
@@ -120,7 +124,10 @@ impl Audit {
             }
         };
         if let Some(file) = &self.file {
-            file.write(line.clone());
+            file.write(match file.format() {
+                FileFormat::Json => line.clone(),
+                FileFormat::Legacy => Bytes::from(event.legacy()),
+            });
         }
         if let Some(webhook) = &self.webhook {
             webhook.send(line);

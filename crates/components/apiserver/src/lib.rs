@@ -65,7 +65,7 @@ mod webhook;
 mod write;
 
 pub use aggregate::FrontProxy;
-pub use audit::{AuditError, AuditOptions, FileOptions, PolicyError};
+pub use audit::{AuditError, AuditOptions, BatchOptions, FileFormat, FileOptions, PolicyError};
 pub use authenticate::{
     Anonymous, Authentication, AuthenticationError, AuthenticationFile, AuthenticationFileError, ClaimOrExpression,
     JwtIssuer, RequestHeaders, Rule, StaticTokens, TokenFileError, TokenWebhookOptions,

@@ -68,6 +68,40 @@ impl Default for Event {
     }
 }
 
+impl Event {
+    /// The event as one line of text for people (`--audit-log-format=legacy`).
+    pub(super) fn legacy(&self) -> String {
+        let or = |text: &str, absent: &'static str| if text.is_empty() { absent.to_owned() } else { text.to_owned() };
+        let list = |all: &[String]| all.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(",");
+        let groups = match self.user.groups.is_empty() || self.user.username.is_empty() {
+            true => "<none>".to_owned(),
+            false => list(&self.user.groups),
+        };
+        let (as_user, as_groups) = match &self.impersonated_user {
+            Some(user) => (user.username.clone(), list(&user.groups)),
+            None => ("<self>".to_owned(), "<lookup>".to_owned()),
+        };
+        let namespace = self.object_ref.as_ref().map_or("", |reference| &reference.namespace);
+        let response = match &self.response_status {
+            Some(status) => status["code"].to_string(),
+            None => "<deferred>".to_owned(),
+        };
+        format!(
+            "{} AUDIT: id={:?} stage={:?} ip={:?} method={:?} user={:?} groups={groups} as={as_user:?} \
+             asgroups={as_groups} user-agent={:?} namespace={:?} uri={:?} response=\"{response}\"",
+            self.request_received_timestamp,
+            self.audit_id,
+            self.stage.as_str(),
+            self.source_ips.first().map_or("<unknown>", String::as_str),
+            self.verb,
+            or(&self.user.username, "<none>"),
+            self.user_agent,
+            or(namespace, "<none>"),
+            self.request_uri,
+        )
+    }
+}
+
 /// authentication.k8s.io `UserInfo`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct UserValue {

@@ -33,6 +33,18 @@ pub struct FileOptions {
     pub size_mib_max: u64,
     /// Whether rotated files are compressed.
     pub compress: bool,
+    /// How a line is written.
+    pub format: FileFormat,
+}
+
+/// `--audit-log-format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FileFormat {
+    /// The whole event.
+    #[default]
+    Json,
+    /// One line of text for people, as before there were events.
+    Legacy,
 }
 
 enum Message {
@@ -45,16 +57,22 @@ enum Message {
 pub(super) struct Log {
     sender: SyncSender<Message>,
     errors: IntCounter,
+    format: FileFormat,
 }
 
 impl Log {
     /// Opens the file and starts the thread, which ends with this.
     pub(super) fn open(options: FileOptions, errors: IntCounter) -> io::Result<Self> {
+        let format = options.format;
         let mut target = Target::open(options)?;
         let (sender, receiver) = sync_channel(QUEUE_LINES);
         let failed = errors.clone();
         std::thread::Builder::new().name("audit-log".to_owned()).spawn(move || run(&mut target, &receiver, &failed))?;
-        Ok(Self { sender, errors })
+        Ok(Self { sender, errors, format })
+    }
+
+    pub(super) fn format(&self) -> FileFormat {
+        self.format
     }
 
     pub(super) fn write(&self, line: Bytes) {
@@ -237,8 +255,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("audit.log");
         let errors = IntCounter::new("errors", "errors").unwrap();
-        let options =
-            FileOptions { path: path.clone(), age_days_max: 1, backups_max: 2, size_mib_max: 1, compress: true };
+        let options = FileOptions {
+            path: path.clone(),
+            age_days_max: 1,
+            backups_max: 2,
+            size_mib_max: 1,
+            compress: true,
+            format: FileFormat::Json,
+        };
         let line = Bytes::from("x".repeat(400_000));
         let mut target = Target::open(options.clone()).unwrap();
         for _ in 0..12 {

@@ -36,6 +36,17 @@ pub(super) enum Stage {
     Panic,
 }
 
+impl Stage {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestReceived => "RequestReceived",
+            Self::ResponseStarted => "ResponseStarted",
+            Self::ResponseComplete => "ResponseComplete",
+            Self::Panic => "Panic",
+        }
+    }
+}
+
 /// A policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {

@@ -11,16 +11,34 @@ use tokio::time::Instant;
 
 use crate::webhook::{CallError, Endpoint};
 
-/// Events that wait; more are dropped and counted.
-const BUFFER_EVENTS: usize = 10_000;
-const BATCH_EVENTS_MAX: usize = 400;
-/// How long the first event of a batch waits for more.
-const BATCH_WAIT: Duration = Duration::from_secs(30);
+/// How events are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchOptions {
+    /// Events that wait; more are dropped and counted.
+    pub buffer_events: usize,
+    /// Events that are sent at once, at most.
+    pub batch_events_max: usize,
+    /// How long the first event of a batch waits for more.
+    pub batch_wait_max: Duration,
+    /// How long a batch that was not taken waits before it is sent again: each time half as long again.
+    pub initial_backoff: Duration,
+}
+
+impl Default for BatchOptions {
+    fn default() -> Self {
+        Self {
+            buffer_events: 10_000,
+            batch_events_max: 400,
+            batch_wait_max: Duration::from_secs(30),
+            initial_backoff: Duration::from_secs(10),
+        }
+    }
+}
+
 /// How long the server may take over a batch.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a batch is sent again, and how long that takes at first: each time half as long again.
+/// How often a batch is sent again.
 const RETRIES: u32 = 4;
-const FIRST_BACKOFF: Duration = Duration::from_secs(10);
 /// The last batch, when the server stops.
 const LAST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -32,9 +50,14 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Starts the task that sends to the endpoint, until `scope` is cancelled.
-    pub(super) fn start((endpoint, memory): (Endpoint, Memory), errors: IntCounter, scope: &Scope) -> Self {
-        let (sender, receiver) = channel(BUFFER_EVENTS);
-        let task = Sending { endpoint, memory, receiver, errors: errors.clone(), scope: scope.clone() };
+    pub(super) fn start(
+        (endpoint, memory): (Endpoint, Memory),
+        options: BatchOptions,
+        errors: IntCounter,
+        scope: &Scope,
+    ) -> Self {
+        let (sender, receiver) = channel(options.buffer_events.max(1));
+        let task = Sending { endpoint, memory, options, receiver, errors: errors.clone(), scope: scope.clone() };
         scope.spawn("audit-webhook", task.run());
         Self { sender, errors }
     }
@@ -49,6 +72,7 @@ impl Batches {
 struct Sending {
     endpoint: Endpoint,
     memory: Memory,
+    options: BatchOptions,
     receiver: Receiver<Bytes>,
     errors: IntCounter,
     scope: Scope,
@@ -76,7 +100,7 @@ impl Sending {
     async fn batch(&mut self) -> Vec<Bytes> {
         let mut batch = Vec::new();
         let mut deadline = None::<Instant>;
-        while batch.len() < BATCH_EVENTS_MAX {
+        while batch.len() < self.options.batch_events_max.max(1) {
             let due = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -92,13 +116,13 @@ impl Sending {
                 () = due => break,
                 () = self.scope.cancelled() => break,
             }
-            deadline.get_or_insert_with(|| Instant::now() + BATCH_WAIT);
+            deadline.get_or_insert_with(|| Instant::now() + self.options.batch_wait_max);
         }
         batch
     }
 
     async fn send(&self, batch: &[Bytes]) {
-        let mut backoff = FIRST_BACKOFF;
+        let mut backoff = self.options.initial_backoff;
         for _ in 0..RETRIES {
             if self.try_send(batch, ANSWER_TIMEOUT).await {
                 return;

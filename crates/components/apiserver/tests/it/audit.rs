@@ -1,10 +1,16 @@
 //! The audit log: what a policy selects is told, and nothing else.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::StatusCode;
-use minato_apiserver::{AuditOptions, Config, FileOptions};
+use minato_apiserver::{AuditOptions, BatchOptions, Config, FileFormat, FileOptions};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use crate::remote::Peer;
 use crate::server::Server;
+use crate::serving::eventually;
 
 const POLICY: &str = r#"
 apiVersion: audit.k8s.io/v1
@@ -23,8 +29,10 @@ async fn what_the_policy_selects_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let (policy, log) = (directory.path().join("policy.yaml"), directory.path().join("log/audit.log"));
     std::fs::write(&policy, POLICY).unwrap();
-    let file = FileOptions { path: log.clone(), age_days_max: 0, backups_max: 0, size_mib_max: 100, compress: false };
-    let audit = AuditOptions { policy_file: Some(policy), file: Some(file), webhook_config_file: None };
+    let format = FileFormat::Json;
+    let file =
+        FileOptions { path: log.clone(), age_days_max: 0, backups_max: 0, size_mib_max: 100, compress: false, format };
+    let audit = AuditOptions { policy_file: Some(policy), file: Some(file), ..AuditOptions::default() };
     let server = Server::start_with(Config { audit, ..Config::default() }).await;
     let client = server.admin();
     let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
@@ -91,8 +99,84 @@ async fn a_policy_that_is_none_keeps_the_server_from_starting() {
         backups_max: 0,
         size_mib_max: 0,
         compress: false,
+        format: FileFormat::Json,
     };
-    let audit = AuditOptions { policy_file: Some(policy.clone()), file: Some(file), webhook_config_file: None };
+    let audit = AuditOptions { policy_file: Some(policy.clone()), file: Some(file), ..AuditOptions::default() };
     let error = Server::fails(Config { audit, ..Config::default() });
     assert!(error.contains("audit-policy-file") && error.contains(&policy.display().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_line_for_people() {
+    let directory = tempfile::tempdir().unwrap();
+    let (policy, log) = (directory.path().join("policy.yaml"), directory.path().join("audit.log"));
+    std::fs::write(&policy, POLICY).unwrap();
+    let file = FileOptions {
+        path: log.clone(),
+        age_days_max: 0,
+        backups_max: 0,
+        size_mib_max: 100,
+        compress: false,
+        format: FileFormat::Legacy,
+    };
+    let audit = AuditOptions { policy_file: Some(policy), file: Some(file), ..AuditOptions::default() };
+    let server = Server::start_with(Config { audit, ..Config::default() }).await;
+    server.admin().with("user-agent", "me").get("/api/v1/namespaces/default/configmaps/b").await;
+    server.api.flush().await;
+    let text = std::fs::read_to_string(&log).unwrap();
+    let line = text.lines().find(|line| line.contains("configmaps/b")).unwrap();
+    let (_, told) = line.split_once(" AUDIT: ").unwrap();
+    let (id, told) = told.split_once(' ').unwrap();
+    assert!(id.starts_with("id=\""), "{line}");
+    let expected = r#"stage="ResponseComplete" ip="<unknown>" method="get" user="admin" groups="system:masters","system:authenticated" as="<self>" asgroups=<lookup> user-agent="me" namespace="default" uri="/api/v1/namespaces/default/configmaps/b" response="404""#;
+    assert_eq!(told, expected);
+}
+
+/// A server that takes events, but not at once.
+#[tokio::test]
+async fn a_webhook_gets_every_event_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("policy.yaml");
+    std::fs::write(&policy, POLICY).unwrap();
+    let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let noted = Arc::clone(&asked);
+    let peer = Peer::start(move |_, _, list| {
+        let mut asked = noted.lock();
+        asked.push(list.clone());
+        match asked.len() {
+            1 => (StatusCode::SERVICE_UNAVAILABLE, json!({"message": "later"})),
+            _ => (StatusCode::OK, json!({})),
+        }
+    })
+    .await;
+    let batches = BatchOptions {
+        batch_events_max: 3,
+        batch_wait_max: Duration::from_millis(50),
+        initial_backoff: Duration::from_millis(20),
+        ..BatchOptions::default()
+    };
+    let audit = AuditOptions {
+        policy_file: Some(policy),
+        webhook_config_file: Some(peer.kubeconfig()),
+        webhook_batches: batches,
+        ..AuditOptions::default()
+    };
+    let server = Server::start_with(Config { audit, ..Config::default() }).await;
+    let client = server.admin();
+    for name in 0..7 {
+        client.get(&format!("/api/v1/namespaces/default/configmaps/absent-{name}")).await;
+    }
+    let told = || -> Vec<String> {
+        let lists = asked.lock().clone();
+        let taken = lists.iter().skip(1).flat_map(|list| list["items"].as_array().cloned().unwrap_or_default());
+        let names = taken.filter_map(|event| event["objectRef"]["name"].as_str().map(str::to_owned));
+        names.filter(|name| name.starts_with("absent-")).collect()
+    };
+    eventually(async || told().len() >= 7).await;
+    assert_eq!(told(), (0..7).map(|name| format!("absent-{name}")).collect::<Vec<_>>());
+    for list in asked.lock().iter() {
+        assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("EventList"), &json!("audit.k8s.io/v1")));
+        assert!(list["items"].as_array().unwrap().len() <= 3);
+        assert_eq!(list["items"][0]["kind"], "Event");
+    }
 }
