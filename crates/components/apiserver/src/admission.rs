@@ -90,7 +90,7 @@ impl Core {
             return Ok(false);
         };
         let (mut rounds, mut policies) = (Rounds::default(), policy::Applied::default());
-        let by_policies = policy::mutate(&hooks.mutating_policies, context, object, &mut policies)?;
+        let by_policies = policy::mutate(&hooks.mutating_policies, context, object, &mut policies).await?;
         let by_webhooks = webhooks::mutate(&hooks.mutating, context, object, &mut rounds, 0).await?;
         if by_webhooks {
             policies.changed();
@@ -101,8 +101,8 @@ impl Core {
         // Once more, where something changed behind those who want to know.
         let before = object.clone();
         MUTATING.iter().try_for_each(|plugin| plugin(context, object))?;
-        let changed_by_policies =
-            policies.wants_another() && policy::mutate(&hooks.mutating_policies, context, object, &mut policies)?;
+        let changed_by_policies = policies.wants_another()
+            && policy::mutate(&hooks.mutating_policies, context, object, &mut policies).await?;
         if changed_by_policies || before != *object {
             rounds.changed();
         }
@@ -122,7 +122,7 @@ impl Core {
         else {
             return Ok(());
         };
-        policy::judge(&hooks.validating_policies, context, object)?;
+        policy::judge(&hooks.validating_policies, context, object).await?;
         webhooks::judge(&hooks.validating, context, object).await
     }
 

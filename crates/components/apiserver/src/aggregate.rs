@@ -6,6 +6,7 @@
 
 mod availability;
 mod local;
+mod openapi;
 mod remote;
 
 use std::collections::HashMap;
@@ -24,6 +25,9 @@ use crate::follow::Followed;
 use crate::identity::{MASTERS, User};
 use crate::relay;
 use crate::status::ApiError;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+pub(crate) use openapi::OpenApi;
 use remote::Remote;
 
 /// How the API server proves to other servers that it may speak for its callers.
@@ -164,26 +168,33 @@ fn keeper() -> User {
 pub(crate) async fn run(core: Arc<Core>, scope: Scope) {
     let memory = core.memory().clone();
     let mut watched = [API_SERVICES, SERVICES, ENDPOINT_SLICES].map(|storage| Followed::new(&memory, storage));
+    let mut checks = availability::Checks::default();
+    let mut running = FuturesUnordered::new();
+    let mut keeps = true;
     loop {
         // Enabled before looking, so that no change in between is missed.
         let served = core.registry.changed.notified();
         tokio::pin!(served);
         served.as_mut().enable();
-        local::keep(&core).await;
-        let remotes = availability::check(&core).await;
+        if std::mem::take(&mut keeps) {
+            local::keep(&core).await;
+        }
+        running.extend(checks.begin(&core));
         let [api_services, services, slices] = &mut watched;
-        let checked_again = async {
-            if remotes == 0 {
-                std::future::pending::<()>().await;
+        let due = async {
+            match checks.due() {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
             }
-            tokio::time::sleep(availability::INTERVAL).await;
         };
+        let others = !checks.is_empty();
         tokio::select! {
-            () = api_services.changed() => {}
-            () = services.changed(), if remotes > 0 => {}
-            () = slices.changed(), if remotes > 0 => {}
-            () = served => {}
-            () = checked_again => {}
+            () = api_services.changed() => keeps = true,
+            () = services.changed(), if others => {}
+            () = slices.changed(), if others => {}
+            () = served => keeps = true,
+            () = due => {}
+            Some(checked) = running.next() => checks.end(&core, checked).await,
             () = scope.cancelled() => return,
         }
     }

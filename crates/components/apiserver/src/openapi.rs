@@ -43,10 +43,10 @@ pub(crate) fn answer(core: &Core, path: &str, headers: &HeaderMap) -> Option<Res
     let all = |_: &registry::Resource| true;
     Some(match below {
         "v2" if wants_protobuf(headers) => document(core, path, openapi::V2_PROTOBUF, headers, served, all, |all| {
-            openapi::v2_protobuf(&openapi::v2(all))
+            openapi::v2_protobuf(&v2(served, all))
         }),
-        "v2" => document(core, path, JSON, headers, served, all, |all| openapi::v2(all).to_string().into_bytes()),
-        "v3" => Ok(body::json(StatusCode::OK, &openapi::v3_index(&describe_all(served, all, &[])))),
+        "v2" => document(core, path, JSON, headers, served, all, |all| v2(served, all).to_string().into_bytes()),
+        "v3" => Ok(body::json(StatusCode::OK, &v3_index(served))),
         other => {
             let words: Vec<&str> = other.split('/').collect();
             let (group, version) = match words.as_slice() {
@@ -62,6 +62,32 @@ pub(crate) fn answer(core: &Core, path: &str, headers: &HeaderMap) -> Option<Res
             document(core, path, JSON, headers, served, wanted, |some| openapi::v3(some).to_string().into_bytes())
         }
     })
+}
+
+/// The version of a group whose document is at `path`, if another server has it.
+pub(crate) fn remote_version(core: &Core, path: &str) -> Option<(String, String)> {
+    let mut words = path.strip_prefix("/openapi/v3/apis/")?.trim_end_matches('/').split('/');
+    let (group, version) = (words.next()?, words.next()?);
+    let served = core.registry.served();
+    let remote = words.next().is_none() && served.remotes().any(|(g, v, _)| (g, v) == (group, version));
+    remote.then(|| (group.to_owned(), version.to_owned()))
+}
+
+/// Everything, with the parts of other servers.
+fn v2(served: &Served, all: &[Resource<'_>]) -> Value {
+    let mut document = openapi::v2(all);
+    served.remotes().for_each(|(_, _, remote)| remote.openapi.merge_into(&mut document));
+    document
+}
+
+fn v3_index(served: &Served) -> Value {
+    let mut index = openapi::v3_index(&describe_all(served, |_| true, &[]));
+    for (group, version, remote) in served.remotes() {
+        if let Some(entry) = &remote.openapi.index {
+            index["paths"][format!("apis/{group}/{version}")] = entry.clone();
+        }
+    }
+    index
 }
 
 fn wants_protobuf(headers: &HeaderMap) -> bool {
@@ -80,7 +106,11 @@ fn document(
     wanted: impl Fn(&registry::Resource) -> bool,
     make: impl FnOnce(&[Resource<'_>]) -> Vec<u8>,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    let fingerprint = openapi::fingerprint(&describe_all(served, &wanted, &[]));
+    let mut fingerprint = openapi::fingerprint(&describe_all(served, &wanted, &[]));
+    if path.starts_with("/openapi/v2") {
+        let parts = served.remotes().filter_map(|(_, _, remote)| remote.openapi.fingerprint());
+        parts.for_each(|part| fingerprint.push_str(&format!("{part:X}")));
+    }
     let etag = format!("\"{fingerprint}\"");
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
         let mut response = body::json_bytes(StatusCode::NOT_MODIFIED, Bytes::new());

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::aggregate::OpenApi;
 use crate::custom::{Custom, DEFINITION_RULES, DEFINITIONS};
 use crate::metrics::Meters;
 use crate::status::{ApiError, Subject};
@@ -203,11 +204,12 @@ pub(crate) struct Remote {
     pub(crate) classic: Vec<Value>,
     /// `APIResourceDiscovery`s, for the aggregated form.
     pub(crate) aggregated: Vec<Value>,
+    /// The shapes of its objects.
+    pub(crate) openapi: OpenApi,
     /// Whether it was asked lately and answered.
     pub(crate) current: bool,
 }
 
-#[allow(dead_code)]
 impl Served {
     pub(crate) fn find(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
         let versions = &self.groups.get(group)?.versions;
@@ -230,6 +232,12 @@ impl Served {
     /// Every resource in every version.
     pub(crate) fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.groups().iter().flat_map(|group| &group.versions).flat_map(|version| version.resources.values())
+    }
+
+    /// What other servers serve, with group and version.
+    pub(crate) fn remotes(&self) -> impl Iterator<Item = (&str, &str, &Remote)> {
+        let versions = self.groups().iter().flat_map(|group| group.versions.iter().map(move |have| (group, have)));
+        versions.filter_map(|(group, version)| Some((&*group.name, &*version.name, &**version.remote.as_ref()?)))
     }
 
     /// Serves `resource`, instead of one of the same group, version and name if there is one. `priority` counts where

@@ -96,6 +96,11 @@ pub(crate) async fn respond(
             if !decision.is_allowed() {
                 return Err(ApiError::forbidden_path(&refusal(&user, &action, decision.reason())));
             }
+            if let Some((group, version)) = openapi::remote_version(&core, &path)
+                && let Some(remote) = core.aggregator.find(&group, &version)
+            {
+                return core.aggregator.relay(&core, &remote, &user, request).await;
+            }
             by_path(&core, &path, &query, &request)
         }
         Route::Resource(route) => by_resource(core, route, query, user, request, passage).await,

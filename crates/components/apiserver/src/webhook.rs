@@ -4,9 +4,6 @@
 //! authorisation, audit), made once and kept while its configuration stands. It keeps its connections. A call has a time
 //! limit over everything and a bound on what is read; its errors read as those of Go's HTTP client.
 
-// Callers follow.
-#![allow(dead_code)]
-
 mod review;
 
 use std::net::IpAddr;
@@ -135,11 +132,6 @@ impl Endpoint {
             authorization,
             idle: Mutex::default(),
         })
-    }
-
-    /// The host that errors name.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
     }
 
     /// Reads what is there, within `limit`.

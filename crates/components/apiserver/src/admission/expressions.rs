@@ -8,7 +8,7 @@ use minato_cel::{Activation, Asked, Authorizer, Budget, Check, Decision, EvalErr
 use serde_json::Value;
 
 use super::Context;
-use crate::authorize::{Action, ResourceAction};
+use crate::authorize::{Action, ResourceAction, Selector, Selectors};
 use crate::identity::{User, UserInfo};
 
 /// What stands in a configuration, compiled; or why it could not be.
@@ -219,7 +219,10 @@ impl Authorizer for UserAuthorizer<'_> {
                 subresource: &question.subresource,
                 namespace: &question.namespace,
                 name: &question.name,
-                ..ResourceAction::default()
+                selectors: Selectors {
+                    field: Selector::raw(Some(&question.field_selector)),
+                    label: Selector::raw(Some(&question.label_selector)),
+                },
             }),
             path => Action::Path { verb: &question.verb, path },
         };

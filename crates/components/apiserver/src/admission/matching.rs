@@ -101,16 +101,38 @@ impl Seen {
         }
     }
 
-    /// `object`, which is in the storage version, as this version has it; none where it is that already.
-    pub(super) fn convert(&self, context: &Context<'_>, object: &Value) -> Option<Value> {
+    /// `object`, which is as requests are worked on, as this version has it; none where it is that already. Objects of
+    /// custom kinds may have to ask a conversion webhook.
+    pub(super) async fn convert(&self, context: &Context<'_>, object: &Value) -> Result<Option<Value>, ApiError> {
         let resource = self.resource(context);
         let whole = *context.kind().2 == *context.target.resource.declaration.kind;
-        if resource.shows_stored() || !whole || object.is_null() {
-            return None;
+        if !whole || object.is_null() {
+            return Ok(None);
+        }
+        if resource.custom.is_some() {
+            return match self {
+                Self::Requested => Ok(None),
+                Self::Equivalent(other) => context.core.between(other, object.clone()).await.map(Some),
+            };
+        }
+        if resource.shows_stored() {
+            return Ok(None);
         }
         let mut shown = object.clone();
         resource.declaration.to_version(&mut shown, &resource.api_version);
-        Some(shown)
+        Ok(Some(shown))
+    }
+
+    /// Likewise, of an object that may be absent.
+    pub(super) async fn convert_some(
+        &self,
+        context: &Context<'_>,
+        object: Option<&Value>,
+    ) -> Result<Option<Value>, ApiError> {
+        match object {
+            Some(object) => self.convert(context, object).await,
+            None => Ok(None),
+        }
     }
 }
 

@@ -54,16 +54,19 @@ impl Webhook {
     }
 
     /// How the webhook is to see the request; none where it is not to be called.
-    fn wants(&self, context: &Context<'_>, object: &Value) -> Result<Option<Seen>, ApiError> {
+    async fn wants(&self, context: &Context<'_>, object: &Value) -> Result<Option<Seen>, ApiError> {
         let Some(seen) = self.matcher.find(context, object)? else { return Ok(None) };
         if !self.conditions.is_empty() {
-            let (shown, old) = (seen.convert(context, object), context.old.and_then(|old| seen.convert(context, old)));
-            let object = shown.as_ref().unwrap_or(object);
-            let old = old.as_ref().or(context.old).unwrap_or(&Value::Null);
-            let request = Value::Object(request(context, &seen));
-            let authorizer = UserAuthorizer::new(context);
-            let facts = Facts::new((object, old), &request, &authorizer, (&Value::Null, &Value::Null), &[]);
-            match self.conditions.judge(&facts) {
+            let (shown, old) = (seen.convert(context, object).await?, seen.convert_some(context, context.old).await?);
+            let verdict = {
+                let object = shown.as_ref().unwrap_or(object);
+                let old = old.as_ref().or(context.old).unwrap_or(&Value::Null);
+                let request = Value::Object(request(context, &seen));
+                let authorizer = UserAuthorizer::new(context);
+                let facts = Facts::new((object, old), &request, &authorizer, (&Value::Null, &Value::Null), &[]);
+                self.conditions.judge(&facts)
+            };
+            match verdict {
                 Verdict::Matches => {}
                 Verdict::Differs => return Ok(None),
                 Verdict::Failed(error) if self.ignores_failures => {
@@ -128,7 +131,7 @@ pub(super) async fn mutate(
         if round > 0 && !rounds.again.iter().any(|have| Arc::ptr_eq(have, webhook)) {
             continue;
         }
-        let Some(seen) = webhook.wants(context, object)? else { continue };
+        let Some(seen) = webhook.wants(context, object).await? else { continue };
         let changed = match webhook.call(context, &seen, object).await {
             Ok(answer) => {
                 answer.remark(webhook, context);
@@ -136,7 +139,7 @@ pub(super) async fn mutate(
                     _ if !answer.allowed => return Err(answer.denial(&webhook.name)),
                     Some(patch) if context.operation != Operation::Delete => {
                         // Whoever answers with a patch that does not fit is wrong, not absent: `failurePolicy` does not help.
-                        review::apply(context, &seen, object, &patch).map_err(ApiError::internal)?
+                        review::apply(context, &seen, object, &patch).await.map_err(ApiError::internal)?
                     }
                     _ => false,
                 };
@@ -168,7 +171,7 @@ pub(super) async fn judge(all: &[Arc<Webhook>], context: &Context<'_>, object: &
     }
     let mut calls = Vec::new();
     for (index, webhook) in all.iter().enumerate() {
-        if let Some(seen) = webhook.wants(context, object)? {
+        if let Some(seen) = webhook.wants(context, object).await? {
             calls.push(async move {
                 match webhook.call(context, &seen, object).await {
                     Ok(answer) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use super::{API_SERVICES, keeper};
@@ -13,6 +14,8 @@ use crate::status::ApiError;
 use crate::write::{DeleteOptions, Target, UpdateKind, parse};
 
 /// Tells who made an APIService: `onstart` for built-in groups, `true` for those of CustomResourceDefinitions.
+/// APIServices that are made at once.
+const WRITES_MAX: usize = 64;
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 
 /// Makes the APIServices that lack and takes away those of groups that are gone.
@@ -31,18 +34,19 @@ async fn try_keep(core: &Core) -> Result<(), ApiError> {
     for object in core.memory().snapshot(API_SERVICES).iter() {
         stored.insert(object.key.name.to_string(), parse(object)?);
     }
-    for (name, object) in &wanted {
-        match stored.get(name) {
-            None => {
-                core.create(&target, object.clone()).await?;
-                set_local(core, &target, name).await?;
-            }
+    let lacking: Vec<(String, Option<Value>)> = wanted
+        .iter()
+        .filter_map(|(name, object)| match stored.get(name) {
+            None => Some((name.clone(), Some(object.clone()))),
             Some(have) if have["spec"]["service"].is_null() && have["status"]["conditions"].is_null() => {
-                set_local(core, &target, name).await?;
+                Some((name.clone(), None))
             }
-            Some(_) => {}
-        }
-    }
+            Some(_) => None,
+        })
+        .collect();
+    // Side by side, as groups come in heaps: their writes share the store's commits.
+    let made = futures::stream::iter(lacking).map(|(name, object)| make(core, &target, name, object));
+    made.buffer_unordered(WRITES_MAX).try_collect::<()>().await?;
     for (name, have) in &stored {
         let ours = have["metadata"]["labels"][MANAGED] == "true" && have["spec"]["service"].is_null();
         if ours && !wanted.contains_key(name) && !object::is_terminating(have) {
@@ -50,6 +54,14 @@ async fn try_keep(core: &Core) -> Result<(), ApiError> {
         }
     }
     Ok(())
+}
+
+/// Makes an APIService of this server's own, where it is not there yet, and says that it is available.
+async fn make(core: &Core, target: &Target<'_>, name: String, object: Option<Value>) -> Result<(), ApiError> {
+    if let Some(object) = object {
+        core.create(target, object).await?;
+    }
+    set_local(core, target, &name).await
 }
 
 async fn set_local(core: &Core, target: &Target<'_>, name: &str) -> Result<(), ApiError> {

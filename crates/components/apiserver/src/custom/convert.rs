@@ -119,6 +119,15 @@ impl Core {
         }
     }
 
+    /// A worked-on object as another version of its kind shows it, or an object of that version as this one does.
+    pub(crate) async fn between(&self, resource: &Resource, object: Value) -> Result<Value, ApiError> {
+        let Some(custom) = &resource.custom else { return Ok(object) };
+        let mut converted = self.converted(resource, custom, vec![object], &resource.api_version).await?;
+        let mut value = converted.pop().unwrap_or_default();
+        normalise(custom, &mut value);
+        Ok(value)
+    }
+
     async fn converted(
         &self,
         resource: &Resource,

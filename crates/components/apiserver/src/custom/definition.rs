@@ -18,6 +18,7 @@ pub(crate) struct Definition {
 pub(crate) struct Metadata {
     pub(crate) name: String,
     pub(crate) uid: String,
+    pub(crate) generation: i64,
     pub(crate) deletion_timestamp: Option<String>,
     pub(crate) finalizers: Vec<String>,
     pub(crate) annotations: std::collections::BTreeMap<String, String>,
@@ -114,6 +115,8 @@ pub(crate) struct Condition {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) status: String,
+    pub(crate) reason: String,
+    pub(crate) message: String,
 }
 
 impl Definition {

@@ -1,6 +1,6 @@
 //! Who may use which names: two definitions of one group must not share any (upstream's naming controller).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::definition::{Definition, KindNames};
 
@@ -13,22 +13,48 @@ pub(super) struct Verdict {
     pub(super) conflict: Option<(&'static str, String)>,
 }
 
-/// Names that other definitions of the group have.
+/// Names that definitions of one group have, each counted.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    resources: HashSet<String>,
-    kinds: HashSet<String>,
+    resources: HashMap<String, usize>,
+    kinds: HashMap<String, usize>,
 }
 
 impl Taken {
     pub(super) fn add(&mut self, names: &KindNames) {
-        let resources = [&names.plural, &names.singular].into_iter().chain(&names.short_names);
-        self.resources.extend(resources.filter(|name| !name.is_empty()).cloned());
-        self.kinds.extend([&names.kind, &names.list_kind].into_iter().filter(|name| !name.is_empty()).cloned());
+        resources(names).for_each(|name| *self.resources.entry(name.clone()).or_default() += 1);
+        kinds(names).for_each(|name| *self.kinds.entry(name.clone()).or_default() += 1);
+    }
+
+    /// Takes back one [`Taken::add`].
+    pub(super) fn remove(&mut self, names: &KindNames) {
+        resources(names).for_each(|name| forget(&mut self.resources, name));
+        kinds(names).for_each(|name| forget(&mut self.kinds, name));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.kinds.is_empty()
     }
 }
 
-/// Compares what `definition` asks for and what it has with what is taken.
+fn resources(names: &KindNames) -> impl Iterator<Item = &String> {
+    [&names.plural, &names.singular].into_iter().chain(&names.short_names).filter(|name| !name.is_empty())
+}
+
+fn kinds(names: &KindNames) -> impl Iterator<Item = &String> {
+    [&names.kind, &names.list_kind].into_iter().filter(|name| !name.is_empty())
+}
+
+fn forget(counts: &mut HashMap<String, usize>, name: &str) {
+    if let Some(count) = counts.get_mut(name) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(name);
+        }
+    }
+}
+
+/// Compares what `definition` asks for and what it has with what others have taken.
 pub(super) fn decide(definition: &Definition, taken: &Taken) -> Verdict {
     let asked = &definition.spec.names;
     let mut accepted = definition.status.accepted_names.clone();
@@ -36,7 +62,7 @@ pub(super) fn decide(definition: &Definition, taken: &Taken) -> Verdict {
     let mut refuse = |reason, message| {
         conflict.get_or_insert((reason, message));
     };
-    let free = |name: &str, have: &str, used: &HashSet<String>| name == have || !used.contains(name);
+    let free = |name: &str, have: &str, used: &HashMap<String, usize>| name == have || !used.contains_key(name);
     let in_use = |name: &str| format!("{name:?} is already in use");
     let resources = &taken.resources;
     let kinds = &taken.kinds;
@@ -55,7 +81,7 @@ pub(super) fn decide(definition: &Definition, taken: &Taken) -> Verdict {
     let short: Vec<String> = asked
         .short_names
         .iter()
-        .filter(|name| !accepted.short_names.contains(name) && resources.contains(*name))
+        .filter(|name| !accepted.short_names.contains(name) && resources.contains_key(*name))
         .map(|name| in_use(name))
         .collect();
     match short.as_slice() {
@@ -98,5 +124,13 @@ mod tests {
         // What it has already stays its own.
         definition.status.accepted_names = named("bars", "Foo", &["f"]);
         assert_eq!(decide(&definition, &taken).conflict, None);
+
+        // A name is free when the last who has it is gone.
+        definition.status.accepted_names = KindNames::default();
+        taken.add(&named("foos", "Foo", &["f"]));
+        taken.remove(&named("foos", "Foo", &["f"]));
+        assert!(decide(&definition, &taken).conflict.is_some());
+        taken.remove(&named("foos", "Foo", &["f"]));
+        assert!(taken.is_empty() && decide(&definition, &taken).conflict.is_none());
     }
 }

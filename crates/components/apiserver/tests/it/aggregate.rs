@@ -32,6 +32,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
                 {"name": "tides/status", "singularName": "", "namespaced": true, "kind": "Tide", "verbs": ["get"]},
             ],
         }),
+        "/openapi/v3" => json!({"paths": {"apis/tides.example.org/v1": {
+            "serverRelativeURL": "/openapi/v3/apis/tides.example.org/v1?hash=AB",
+        }}}),
+        "/openapi/v2" => json!({
+            "paths": {"/apis/tides.example.org/v1/tides": {"get": {"$ref": "#/definitions/Tide"}}, "/version": {}},
+            "definitions": {"Tide": {"type": "object"}, "Other": {}},
+        }),
         path => json!({
             "path": path, "query": request.uri().query(), "user": header("x-remote-user"),
             "groups": header("x-remote-group"), "authorization": header("authorization"),
@@ -114,6 +121,22 @@ async fn requests_go_to_the_server_of_the_group() {
     assert_eq!(list["resources"][0]["kind"], "Tide");
     let (_, groups) = client.get("/apis").await;
     assert!(groups["groups"].as_array().unwrap().iter().any(|group| group["name"] == "tides.example.org"));
+
+    // Its shapes are told with those of this server.
+    let (_, index) = client.get("/openapi/v3").await;
+    let url = index["paths"]["apis/tides.example.org/v1"]["serverRelativeURL"].as_str().unwrap().to_owned();
+    let (code, said) = client.get(&url).await;
+    assert_eq!(
+        (code, &said["path"], &said["query"]),
+        (StatusCode::OK, &json!("/openapi/v3/apis/tides.example.org/v1"), &json!("hash=AB"))
+    );
+    let (_, document) = client.get("/openapi/v2").await;
+    assert!(document["paths"]["/apis/tides.example.org/v1/tides"].is_object());
+    assert!(document["paths"]["/api/v1/pods"].is_object());
+    assert_eq!(
+        (&document["definitions"]["Tide"]["type"], &document["definitions"]["Other"]),
+        (&json!("object"), &Value::Null)
+    );
 
     // The server goes; somebody touches the APIService, which makes it be looked at before its time.
     scope.cancel();

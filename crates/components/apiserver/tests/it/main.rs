@@ -6,6 +6,7 @@ mod aggregate;
 mod apply;
 mod audit;
 mod authentication;
+mod custom;
 mod deletion;
 mod encodings;
 mod hook;

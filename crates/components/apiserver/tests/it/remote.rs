@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use crate::server::Server;
 
 /// A server on loopback that answers by a function of path and body, and counts.
-struct Peer {
+pub(crate) struct Peer {
     url: String,
     ca_pem: String,
     calls: Arc<Mutex<Vec<String>>>,
@@ -32,7 +32,9 @@ struct Peer {
 type Answer = Arc<dyn Fn(&str, &Value) -> (StatusCode, Value) + Send + Sync>;
 
 impl Peer {
-    async fn start(answer: impl Fn(&str, &str, &Value) -> (StatusCode, Value) + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        answer: impl Fn(&str, &str, &Value) -> (StatusCode, Value) + Send + Sync + 'static,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::load_or_create(directory.path(), "peer-ca").unwrap();
         let identity = authority.issue_server("peer", &["localhost".to_owned()], &[]).unwrap();
@@ -60,7 +62,7 @@ impl Peer {
         Self { url, ca_pem: authority.certificate_pem().to_owned(), calls, directory, _scope: scope }
     }
 
-    fn kubeconfig(&self) -> std::path::PathBuf {
+    pub(crate) fn kubeconfig(&self) -> std::path::PathBuf {
         let ca = self.directory.path().join("ca.pem");
         std::fs::write(&ca, &self.ca_pem).unwrap();
         let path = self.directory.path().join("kubeconfig");
@@ -193,6 +195,7 @@ async fn a_webhook_decides() {
         let spec = &review["spec"];
         let status = match (spec["user"].as_str().unwrap(), spec["resourceAttributes"]["resource"].as_str()) {
             ("ann", Some("pods")) => json!({"allowed": true, "reason": "ann likes pods"}),
+            ("ann" | "dora", Some("configmaps")) => json!({"allowed": true}),
             ("bob", _) => json!({"allowed": false, "denied": true, "reason": "not bob"}),
             ("liar", _) => json!({"allowed": true, "denied": true}),
             _ => json!({"allowed": false}),
@@ -230,4 +233,19 @@ async fn a_webhook_decides() {
     assert_eq!(server.user("carl", &[]).get(&selected).await.0, StatusCode::OK);
     assert_eq!(server.user("carl", &[]).get(pods).await.0, StatusCode::FORBIDDEN);
     assert_eq!(server.admin().get(pods).await.0, StatusCode::OK);
+
+    // A policy's expressions ask it too.
+    let (admin, policies) = (server.admin(), "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies");
+    let rules =
+        json!([{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]);
+    let may = "authorizer.group('').resource('pods').namespace('default').check('list').allowed()";
+    let spec = json!({"matchConstraints": {"resourceRules": rules}, "validations": [{"expression": may}]});
+    admin.create(policies, &json!({"metadata": {"name": "likes-pods"}, "spec": spec})).await;
+    let spec = json!({"policyName": "likes-pods", "validationActions": ["Deny"]});
+    let binding = json!({"metadata": {"name": "likes-pods"}, "spec": spec});
+    admin.create("/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings", &binding).await;
+    let config_map = json!({"metadata": {"generateName": "c-"}});
+    let path = "/api/v1/namespaces/default/configmaps";
+    server.user("ann", &[]).create(path, &config_map).await;
+    assert_eq!(server.user("dora", &[]).post(path, &config_map).await.0, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use minato_apply::Topology;
 use minato_cel::Budget;
 use minato_cel::admission::{POLICY_COST_MAX, Wanted, compile_expression};
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::super::expressions::{Compiled, Verdict, evaluate};
 use super::super::matching::{Seen, is_exempt, is_review};
 use super::super::webhooks::restore;
 use super::super::{Context, Operation};
-use super::lay_over::lay_over;
+use super::lay_over::{atomics, lay_over};
 use super::validating::Sight;
 use super::{Binding, Policy};
 use crate::status::ApiError;
@@ -67,7 +68,7 @@ impl Applied {
 }
 
 /// Lets all policies that are about the request change `object`; says whether one did.
-pub(in super::super) fn mutate(
+pub(in super::super) async fn mutate(
     all: &[Arc<MutatingPolicy>],
     context: &Context<'_>,
     object: &mut Value,
@@ -89,7 +90,7 @@ pub(in super::super) fn mutate(
             if policy.policy.seen_by(binding, context, object)?.is_none() {
                 continue;
             }
-            changed |= policy.apply(binding, context, &seen, object)?;
+            changed |= policy.apply(binding, context, &seen, object).await?;
         }
         if changed && !second {
             applied.changed();
@@ -101,7 +102,7 @@ pub(in super::super) fn mutate(
 }
 
 impl MutatingPolicy {
-    fn apply(
+    async fn apply(
         &self,
         binding: &Binding,
         context: &Context<'_>,
@@ -122,7 +123,7 @@ impl MutatingPolicy {
         for params in &all {
             let mut budget = Budget::new(POLICY_COST_MAX);
             let before = object.clone();
-            match self.change(context, seen, object, params, &mut budget) {
+            match self.change(context, seen, object, params, &mut budget).await {
                 Ok(()) => changed |= before != *object,
                 Err(why) => {
                     *object = before;
@@ -136,7 +137,7 @@ impl MutatingPolicy {
         Ok(changed)
     }
 
-    fn change(
+    async fn change(
         &self,
         context: &Context<'_>,
         seen: &Seen,
@@ -145,8 +146,8 @@ impl MutatingPolicy {
         budget: &mut Budget,
     ) -> Result<(), String> {
         for (index, mutation) in self.mutations.iter().enumerate() {
+            let sight = Sight::new(context, seen, object).await.map_err(|error| error.message)?;
             let change = {
-                let sight = Sight::new(context, seen, object);
                 let facts = sight.facts(params, &self.policy.variables);
                 if index == 0 {
                     match self.policy.conditions.judge(&facts) {
@@ -159,7 +160,7 @@ impl MutatingPolicy {
                     evaluate(&mutation.program, &facts, budget).map_err(|fault| fault.about(&mutation.expression))?;
                 value.to_json().map_err(|error| error.to_string())?
             };
-            let mut next = seen.convert(context, object).unwrap_or_else(|| object.clone());
+            let mut next = sight.object().clone();
             if mutation.is_patch {
                 let patch = serde_json::to_vec(&change).map_err(|error| error.to_string())?;
                 minato_patch::json_patch(&mut next, &patch).map_err(|error| error.to_string())?;
@@ -171,10 +172,21 @@ impl MutatingPolicy {
                 }
                 let (group, version, kind) = context.kind();
                 let resource = seen.resource(context);
-                let version = if *kind == *resource.declaration.kind { &*resource.version } else { version };
-                next = lay_over(minato_schema::builtin(group, version, kind), next, change);
+                let schema = match *kind == *resource.declaration.kind {
+                    true => resource.topology(),
+                    false => minato_schema::builtin(group, version, kind).map(|schema| schema as &dyn Topology),
+                };
+                let whole = schema.map(|schema| atomics(schema, &change)).unwrap_or_default();
+                if !whole.is_empty() {
+                    return Err(format!(
+                        "error applying patch: invalid ApplyConfiguration: may not mutate atomic arrays, maps or \
+                         structs: {}",
+                        whole.join(", ")
+                    ));
+                }
+                next = lay_over(schema, next, change);
             }
-            *object = restore(context, seen, next).map_err(|error| error.message)?;
+            *object = restore(context, seen, next).await.map_err(|error| error.message)?;
         }
         Ok(())
     }

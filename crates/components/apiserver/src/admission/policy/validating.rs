@@ -154,16 +154,16 @@ pub(super) struct Sight<'a> {
 static NOTHING: Value = Value::Null;
 
 impl<'a> Sight<'a> {
-    pub(super) fn new(context: &'a Context<'a>, seen: &Seen, object: &'a Value) -> Self {
+    pub(super) async fn new(context: &'a Context<'a>, seen: &Seen, object: &'a Value) -> Result<Self, ApiError> {
         let old = context.old.unwrap_or(&NOTHING);
-        Self {
-            object: seen.convert(context, object),
-            old: seen.convert(context, old),
+        Ok(Self {
+            object: seen.convert(context, object).await?,
+            old: seen.convert(context, old).await?,
             given: (object, old),
             request: Value::Object(request(context, seen)),
             namespace: namespace_of(context),
             authorizer: UserAuthorizer::new(context),
-        }
+        })
     }
 
     pub(super) fn object(&self) -> &Value {
@@ -177,7 +177,7 @@ impl<'a> Sight<'a> {
 }
 
 /// Asks all policies that are about the request.
-pub(in super::super) fn judge(
+pub(in super::super) async fn judge(
     all: &[Arc<ValidatingPolicy>],
     context: &Context<'_>,
     object: &Value,
@@ -190,7 +190,7 @@ pub(in super::super) fn judge(
     let mut annotations: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for policy in all {
         let Some(seen) = policy.policy.matcher.find(context, object)? else { continue };
-        let sight = Sight::new(context, &seen, object);
+        let sight = Sight::new(context, &seen, object).await?;
         for binding in &policy.policy.bindings {
             if policy.policy.seen_by(binding, context, object)?.is_none() {
                 continue;

@@ -7,13 +7,14 @@ use super::super::Context;
 use super::super::matching::{Seen, request};
 use super::Webhook;
 use super::review::Answer;
+use crate::status::ApiError;
 
 impl Webhook {
     /// Asks the webhook; an error is what stands behind `failed calling webhook "x": `.
     pub(super) async fn call(&self, context: &Context<'_>, seen: &Seen, object: &Value) -> Result<Answer, String> {
         let endpoint = self.endpoint.as_ref().map_err(|error| format!("failed to get client: {error}"))?;
         let uid = uuid::Uuid::new_v4().to_string();
-        let body = self.question(context, seen, object, &uid);
+        let body = self.question(context, seen, object, &uid).await.map_err(|error| error.message)?;
         let answer = endpoint
             .post(context.memory, body, self.limit)
             .await
@@ -24,14 +25,14 @@ impl Webhook {
     }
 
     /// The `AdmissionReview` that is sent; objects go into it as they are, without a copy of their values.
-    fn question(&self, context: &Context<'_>, seen: &Seen, object: &Value, uid: &str) -> Bytes {
+    async fn question(&self, context: &Context<'_>, seen: &Seen, object: &Value, uid: &str) -> Result<Bytes, ApiError> {
         let mut fields = request(context, seen);
         fields.insert("uid".to_owned(), uid.into());
         let head = json!(format!("admission.k8s.io/{}", self.version)).to_string();
         let request = Value::Object(fields).to_string();
-        let shown = seen.convert(context, object);
-        let old =
-            context.old.map(|old| seen.convert(context, old).map_or_else(|| old.to_string(), |old| old.to_string()));
+        let shown = seen.convert(context, object).await?;
+        let old = seen.convert_some(context, context.old).await?;
+        let old = old.as_ref().or(context.old).map(Value::to_string);
         let mut text = format!("{{\"kind\":\"AdmissionReview\",\"apiVersion\":{head},\"request\":");
         // The request's own closing bracket comes behind the objects.
         text.push_str(request.strip_suffix('}').unwrap_or(&request));
@@ -40,6 +41,6 @@ impl Webhook {
         text.push_str(",\"oldObject\":");
         text.push_str(old.as_deref().unwrap_or("null"));
         text.push_str("}}");
-        Bytes::from(text)
+        Ok(Bytes::from(text))
     }
 }

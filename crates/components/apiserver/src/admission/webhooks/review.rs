@@ -105,29 +105,42 @@ impl Answer {
 }
 
 /// Applies a webhook's patch to the version that it saw; says whether anything changed.
-pub(super) fn apply(context: &Context<'_>, seen: &Seen, object: &mut Value, patch: &[u8]) -> Result<bool, String> {
+pub(super) async fn apply(
+    context: &Context<'_>,
+    seen: &Seen,
+    object: &mut Value,
+    patch: &[u8],
+) -> Result<bool, String> {
     if object.is_null() {
         return Err(
             "admission webhook attempted to modify the object, which is not supported for this operation".to_owned()
         );
     }
-    let mut patched = seen.convert(context, object).unwrap_or_else(|| object.clone());
+    let shown = seen.convert(context, object).await.map_err(|error| error.message)?;
+    let mut patched = shown.unwrap_or_else(|| object.clone());
     minato_patch::json_patch(&mut patched, patch).map_err(|error| error.to_string())?;
-    let patched = restore(context, seen, patched).map_err(|error| error.message)?;
+    let patched = restore(context, seen, patched).await.map_err(|error| error.message)?;
     let changed = patched != *object;
     *object = patched;
     Ok(changed)
 }
 
-/// Brings an object that admission has changed to its shape, its storage version and its defaults.
-pub(in super::super) fn restore(context: &Context<'_>, seen: &Seen, mut object: Value) -> Result<Value, ApiError> {
+/// Brings an object that admission has changed to its shape, the version that is worked on and its defaults.
+pub(in super::super) async fn restore(
+    context: &Context<'_>,
+    seen: &Seen,
+    mut object: Value,
+) -> Result<Value, ApiError> {
     let resource = seen.resource(context);
     let (group, version, kind) = context.kind();
     if *kind == *resource.declaration.kind {
         let parsed = Parsed { value: object, duplicates: Vec::new() };
         let mut object = decode::object(resource, parsed, FieldValidation::Ignore, &mut Vec::new())?;
         resource.declaration.default(&mut object);
-        return Ok(object);
+        return match seen {
+            Seen::Equivalent(_) => context.core.between(context.target.resource, object).await,
+            Seen::Requested => Ok(object),
+        };
     }
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     decode::check_kind(&mut object, &api_version, kind)?;

@@ -18,6 +18,10 @@ impl Condition {
     pub(super) fn new(kind: &'static str, status: bool, reason: &'static str, message: impl Into<String>) -> Self {
         Self { kind, status, reason, message: message.into() }
     }
+
+    fn status(&self) -> &'static str {
+        if self.status { "True" } else { "False" }
+    }
 }
 
 /// What is to be said of a definition whose names were judged.
@@ -73,6 +77,20 @@ fn approval(definition: &Definition) -> Option<Condition> {
     })
 }
 
+/// Whether a definition's status says all of this already.
+pub(super) fn says(definition: &Definition, accepted: &KindNames, conditions: &[Condition]) -> bool {
+    let status = &definition.status;
+    let said = |wanted: &Condition| {
+        status.conditions.iter().any(|have| {
+            have.kind == wanted.kind
+                && have.status == wanted.status()
+                && have.reason == wanted.reason
+                && have.message == wanted.message
+        })
+    };
+    status.accepted_names == *accepted && conditions.iter().all(said)
+}
+
 /// Writes names and conditions into a definition's status.
 pub(super) fn apply(definition: &mut Value, accepted: &KindNames, conditions: &[Condition]) {
     definition["status"]["acceptedNames"] = json!(accepted);
@@ -83,7 +101,7 @@ pub(super) fn apply(definition: &mut Value, accepted: &KindNames, conditions: &[
 
 /// Sets a condition; its time changes only if its status does.
 pub(super) fn set(definition: &mut Value, condition: &Condition) {
-    let status = if condition.status { "True" } else { "False" };
+    let status = condition.status();
     let all = &mut definition["status"]["conditions"];
     if !all.is_array() {
         *all = json!([]);

@@ -1,0 +1,156 @@
+//! What other servers say of the shapes of their objects: their part of `/openapi/v2`, and where `/openapi/v3` has theirs.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::availability::get;
+use super::remote::Remote;
+use crate::core::Core;
+
+/// How long a server may take over a document, as upstream gives it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest document that is read.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// References within references that are followed.
+const DEFINITIONS_MAX: usize = 10_000;
+
+/// The documents of one version of a group at another server.
+#[derive(Clone, Default)]
+pub(crate) struct OpenApi {
+    /// Its entry in the index of `/openapi/v3`, if it is there.
+    pub(crate) index: Option<Value>,
+    /// The paths of the version and the definitions that they need, of the server's `/openapi/v2`.
+    part: Option<Arc<Part>>,
+}
+
+struct Part {
+    paths: Map<String, Value>,
+    definitions: Map<String, Value>,
+    fingerprint: u64,
+}
+
+impl PartialEq for OpenApi {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && self.fingerprint() == other.fingerprint()
+    }
+}
+
+impl OpenApi {
+    /// Asks the server. What it does not tell is not there; it serves its objects all the same.
+    pub(super) async fn of(core: &Core, remote: &Remote) -> Self {
+        let path = format!("apis/{}/{}", remote.group, remote.version);
+        let ask =
+            async |document: &str| match tokio::time::timeout(ANSWER_TIMEOUT, get(core, remote, document, BYTES_MAX))
+                .await
+            {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
+                    tracing::debug!(
+                        api_service = remote.name,
+                        document,
+                        error,
+                        "another server does not describe itself"
+                    );
+                    Value::Null
+                }
+                Err(_) => Value::Null,
+            };
+        let index = ask("/openapi/v3").await["paths"][&path].take();
+        let part = Part::of(ask("/openapi/v2").await, &format!("/{path}")).map(Arc::new);
+        Self { index: index.is_object().then_some(index), part }
+    }
+
+    /// Changes when the part in `/openapi/v2` does.
+    pub(crate) fn fingerprint(&self) -> Option<u64> {
+        self.part.as_ref().map(|part| part.fingerprint)
+    }
+
+    /// Adds the server's part to a whole `/openapi/v2`. Definitions that are there already stay: those of Kubernetes' own
+    /// types have the same names everywhere.
+    pub(crate) fn merge_into(&self, document: &mut Value) {
+        let Some(part) = &self.part else { return };
+        for (key, ours) in [("paths", &part.paths), ("definitions", &part.definitions)] {
+            let Value::Object(all) = &mut document[key] else { continue };
+            for (name, value) in ours {
+                if !all.contains_key(name) {
+                    all.insert(name.clone(), value.clone());
+                }
+            }
+        }
+    }
+}
+
+impl Part {
+    /// Of a whole document, what stands at `prefix` and below it.
+    fn of(mut document: Value, prefix: &str) -> Option<Self> {
+        let Value::Object(all) = document["paths"].take() else { return None };
+        let below = format!("{prefix}/");
+        let paths: Map<String, Value> =
+            all.into_iter().filter(|(path, _)| path == prefix || path.starts_with(&below)).collect();
+        let mut wanted: Vec<String> = Vec::new();
+        paths.values().for_each(|path| references(path, &mut wanted));
+        let mut definitions = Map::new();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = wanted.pop() {
+            if seen.len() >= DEFINITIONS_MAX || !seen.insert(name.clone()) {
+                continue;
+            }
+            let definition = document["definitions"][&name].take();
+            references(&definition, &mut wanted);
+            if !definition.is_null() {
+                definitions.insert(name, definition);
+            }
+        }
+        let mut hasher = DefaultHasher::new();
+        for (name, value) in paths.iter().chain(&definitions) {
+            (name, value.to_string()).hash(&mut hasher);
+        }
+        Some(Self { paths, definitions, fingerprint: hasher.finish() })
+    }
+}
+
+/// The names of the definitions that `value` refers to.
+fn references(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(name) = fields.get("$ref").and_then(Value::as_str)
+                && let Some(name) = name.strip_prefix("#/definitions/")
+            {
+                names.push(name.to_owned());
+            }
+            fields.values().for_each(|value| references(value, names));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, names)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_part_is_the_paths_of_the_version_and_what_they_refer_to() {
+        let document = json!({
+            "paths": {
+                "/apis/g/v1/": {"get": {"schema": {"$ref": "#/definitions/List"}}},
+                "/apis/g/v1/things": {"get": [{"$ref": "#/definitions/Thing"}]},
+                "/apis/g/v10/things": {}, "/version": {},
+            },
+            "definitions": {"List": {}, "Thing": {"properties": {"part": {"$ref": "#/definitions/Part"}}},
+                "Part": {"$ref": "#/definitions/Thing"}, "Other": {}},
+        });
+        let part = Part::of(document, "/apis/g/v1").map(Arc::new);
+        let mut whole = json!({"paths": {"/api": 1}, "definitions": {"List": "ours"}});
+        OpenApi { index: None, part }.merge_into(&mut whole);
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(keys(&whole["paths"]), "/api /apis/g/v1/ /apis/g/v1/things");
+        assert_eq!(keys(&whole["definitions"]), "List Part Thing");
+        assert_eq!(whole["definitions"]["List"], "ours");
+    }
+}
