@@ -8,6 +8,7 @@ mod authority;
 mod der;
 mod files;
 mod identity;
+mod key_pair;
 mod public_key;
 mod request;
 mod tls;
@@ -16,8 +17,9 @@ mod token;
 pub use authority::{Authority, IssueError, Issued};
 pub use files::{PkiError, read_or_create};
 pub use identity::{CertificateIdentity, ClientChain, IdentityError, certificate_ends, identity_of};
+pub use key_pair::{KeyPairError, check_key_pair};
 pub use public_key::{KeySet, ParseKeyError, PublicKey};
-pub use request::{CertificateRequest, RequestError, Terms};
+pub use request::{CertificateRequest, RequestError, Terms, check_request};
 pub use tls::{
     ClientAuthority, TlsError, client_config, server_config, unverified_client_config, unverified_client_config_as,
 };

@@ -10,6 +10,7 @@ use rcgen::SigningKey as _;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use x509_parser::error::X509Error;
 use x509_parser::prelude::{
     FromDer as _, GeneralName, ParsedCriAttribute, ParsedExtension, X509Certificate, X509CertificationRequest,
 };
@@ -64,17 +65,37 @@ pub struct Terms<'a> {
     pub not_after: Timestamp,
 }
 
+/// Checks that `pem` is a request signed by its own key, whatever it asks for. Signatures of kinds that are not known here
+/// are left to the signers.
+///
+/// # Errors
+/// [`RequestError`].
+pub fn check_request(pem: &[u8]) -> Result<(), RequestError> {
+    match read(&decode(pem)?)?.verify_signature() {
+        Err(X509Error::SignatureVerificationError) => Err(RequestError::Signature),
+        _ => Ok(()),
+    }
+}
+
+fn decode(pem: &[u8]) -> Result<CertificateSigningRequestDer<'static>, RequestError> {
+    CertificateSigningRequestDer::from_pem_slice(pem).map_err(|_| RequestError::Pem)
+}
+
+fn read(der: &[u8]) -> Result<X509CertificationRequest<'_>, RequestError> {
+    match X509CertificationRequest::from_der(der) {
+        Ok(([], request)) => Ok(request),
+        _ => Err(RequestError::Malformed),
+    }
+}
+
 impl CertificateRequest {
     /// Reads a request (PEM) and checks its signature.
     ///
     /// # Errors
     /// [`RequestError`].
     pub fn parse(pem: &[u8]) -> Result<Self, RequestError> {
-        let der = CertificateSigningRequestDer::from_pem_slice(pem).map_err(|_| RequestError::Pem)?;
-        let (rest, request) = X509CertificationRequest::from_der(&der).map_err(|_| RequestError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(RequestError::Malformed);
-        }
+        let der = decode(pem)?;
+        let request = read(&der)?;
         request.verify_signature().map_err(|_| RequestError::Signature)?;
         let info = &request.certification_request_info;
         let texts = |names: &mut dyn Iterator<Item = String>| names.collect::<Vec<_>>();

@@ -19,15 +19,29 @@ pub(crate) async fn answer(call: &Call, body: RequestBody) -> Result<Response<Re
     let bytes = body::read(&call.headers, body).await?;
     let validation = FieldValidation::parse(&call.query)?;
     let mut review = decode::object(&call.resource, decode::parse(&bytes, format)?, validation, &mut Vec::new())?;
+    if call.resource.declaration.namespaced {
+        let given = crate::object::text(&review, "namespace");
+        if !given.is_empty() && given != call.namespace {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        crate::object::metadata(&mut review).insert("namespace".to_owned(), call.namespace.as_str().into());
+    }
     let target = call.target();
     call.core.admit(&target.context(&call.core, Operation::Create, "", None), &mut review).await?;
+    let errors = call.resource.declaration.strategy.validate(&review);
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(&call.resource.subject_by_kind(""), &errors));
+    }
     let status = match &*call.resource.storage {
         "authentication.k8s.io/selfsubjectreviews" => json!({"userInfo": user_value(&call.user)}),
         "authentication.k8s.io/tokenreviews" => token(call, &review).await?,
-        "authorization.k8s.io/localsubjectaccessreviews" => access::of_subject_here(call, &review).await?,
         "authorization.k8s.io/selfsubjectaccessreviews" => access::of_self(call, &review).await?,
         "authorization.k8s.io/selfsubjectrulesreviews" => access::rules(call, &review)?,
-        "authorization.k8s.io/subjectaccessreviews" => access::of_subject(call, &review).await?,
+        "authorization.k8s.io/localsubjectaccessreviews" | "authorization.k8s.io/subjectaccessreviews" => {
+            access::of_subject(call, &review).await?
+        }
         "core/bindings" => return pod_binding(call, &review).await,
         _ => return Err(ApiError::no_route()),
     };

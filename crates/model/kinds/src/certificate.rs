@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use minato_pki::RequestError;
 use serde_json::{Value, json};
 
 use crate::check;
@@ -120,9 +121,14 @@ fn request(object: &Value, old: Option<&Value>, errors: &mut Errors) {
     let spec = object.or_null("spec");
     let at = At::Root.field("spec");
     let request = STANDARD.decode(spec.text("request")).unwrap_or_default();
-    if pem::first_block(&request) != Some("CERTIFICATE REQUEST") {
-        let value = spec.or_null("request").clone();
-        errors.invalid(&at.field("request"), value, "PEM block type must be CERTIFICATE REQUEST");
+    // Requests cannot change, so that they are looked into only once.
+    let complaint = match old {
+        None if pem::first_block(&request) == Some("CERTIFICATE REQUEST") => minato_pki::check_request(&request).err(),
+        None => Some(RequestError::Pem),
+        Some(_) => None,
+    };
+    if let Some(complaint) = complaint {
+        errors.invalid(&at.field("request"), spec.or_null("request").clone(), complaint.to_string());
     }
     let usages_at = at.field("usages");
     let usages = spec.list("usages");

@@ -1,5 +1,7 @@
 //! CustomResourceDefinitions and APIServices: kinds that others bring.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -265,7 +267,13 @@ impl Strategy for ApiService {
                 format!("must be `spec.version+\".\"+spec.group`: {expected:?}"),
             );
         }
-        check::required_named(spec, "version", names::dns_1035_label, &at, &mut errors);
+        let (group, version) = (spec.text("group"), spec.text("version"));
+        if group.is_empty() && version != "v1" {
+            let detail = "only v1 may have an empty group and it better be legacy kube";
+            errors.required(&at.field("group"), detail);
+        }
+        check::named(spec, "group", names::dns_subdomain, &at, &mut errors);
+        errors.each_invalid(&at.field("version"), version, names::dns_1035_label(version));
         for (field, max) in [("groupPriorityMinimum", GROUP_PRIORITY_MAX), ("versionPriority", VERSION_PRIORITY_MAX)] {
             let priority = spec.int(field).unwrap_or(0);
             if !(1..=max).contains(&priority) {
@@ -273,10 +281,41 @@ impl Strategy for ApiService {
                 errors.invalid(&at.field(field), priority, detail);
             }
         }
-        if let Some(service) = spec.at("service") {
-            let at = at.field("service");
-            check::required(service, "namespace", &at, &mut errors);
-            check::required(service, "name", &at, &mut errors);
+        let trust_at = at.field("caBundle");
+        let skips_at = at.field("insecureSkipTLSVerify");
+        let trust = STANDARD.decode(spec.text("caBundle")).map_or(0, |bundle| bundle.len());
+        match spec.at("service") {
+            None => {
+                if trust > 0 {
+                    let detail = "local APIServices may not have a caBundle";
+                    errors.invalid(&trust_at, format!("{trust} bytes"), detail);
+                }
+                if spec.is("insecureSkipTLSVerify") {
+                    errors.invalid(&skips_at, true, "local APIServices may not have insecureSkipTLSVerify");
+                }
+            }
+            Some(service) => {
+                let service_at = at.field("service");
+                check::required(service, "namespace", &service_at, &mut errors);
+                check::required(service, "name", &service_at, &mut errors);
+                check::port_number(service, "port", &service_at, &mut errors);
+                if spec.is("insecureSkipTLSVerify") && trust > 0 {
+                    errors.invalid(&skips_at, true, "may not be true if caBundle is present");
+                }
+            }
+        }
+        errors.into_vec()
+    }
+
+    fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let at = At::Root.field("status");
+        let at = at.field("conditions");
+        for (index, condition) in new.or_null("status").list("conditions").iter().enumerate() {
+            let status = condition.text("status");
+            if !matches!(status, "True" | "False" | "Unknown") {
+                errors.not_supported(&at.index(index).field("status"), status, &["True", "False", "Unknown"]);
+            }
         }
         errors.into_vec()
     }

@@ -1,6 +1,9 @@
 //! Priority and fairness of requests.
 
+mod mandatory;
 mod rules;
+
+pub use mandatory::{mandatory_flow_schema, mandatory_priority_level};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,6 +13,7 @@ use crate::error::{Errors, FieldError};
 use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
+use crate::same::same;
 use crate::strategy::Strategy;
 
 pub(crate) struct FlowSchema;
@@ -63,6 +67,9 @@ impl Strategy for FlowSchema {
         let rules_at = at.field("rules");
         for (index, rule) in spec.list("rules").iter().enumerate() {
             rules::validate(rule, &rules_at.index(index), &mut errors);
+        }
+        if mandatory_flow_schema(name).is_some_and(|fixed| !same(Some(spec), Some(&fixed))) {
+            errors.invalid(&at, spec.clone(), format!("spec of '{name}' must equal the fixed value"));
         }
         conditions(object, &mut errors);
         errors.into_vec()
@@ -159,6 +166,15 @@ impl Strategy for PriorityLevelConfiguration {
                 }
             }
             kind => errors.not_supported(&at.field("type"), kind, &["Exempt", "Limited"]),
+        }
+        if let Some(fixed) = mandatory_priority_level(name) {
+            let differs = match kind {
+                "Exempt" if name == EXEMPT => spec.has("limited"),
+                _ => !same(Some(spec), Some(&fixed)),
+            };
+            if differs {
+                errors.invalid(&at, spec.clone(), format!("spec of '{name}' must equal the fixed value"));
+            }
         }
         conditions(object, &mut errors);
         errors.into_vec()

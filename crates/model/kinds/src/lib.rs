@@ -63,5 +63,6 @@ mod warnings;
 pub use builtins::{builtins, by_resource, by_storage};
 pub use declaration::{Convert, Declaration, Name, NameRule, Names, Rules, ScalePaths, Subresource, Verbs};
 pub use error::{Errors, FieldError, FieldErrorKind};
+pub use flow::{mandatory_flow_schema, mandatory_priority_level};
 pub use path::{At, FieldPath};
 pub use strategy::{Plain, Strategy};

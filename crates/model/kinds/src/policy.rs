@@ -46,10 +46,10 @@ impl Strategy for PodDisruptionBudget {
     fn validate_status_update(&self, new: &Value, _old: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
         let at = At::Root.field("status");
+        conditions::validate(new.or_null("status"), &at, &mut errors);
         for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
             check::nonnegative(new.or_null("status"), field, &at, &mut errors);
         }
-        conditions::validate(new.or_null("status"), &at, &mut errors);
         errors.into_vec()
     }
 

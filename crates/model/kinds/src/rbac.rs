@@ -140,6 +140,9 @@ fn subject(subject: &Value, namespaced: bool, at: &At<'_>, errors: &mut Errors) 
             }
         }
         "User" | "Group" => {
+            if name.is_empty() {
+                errors.invalid(&at.field("name"), "", format!("{} name cannot be empty", kind.to_lowercase()));
+            }
             if group != GROUP {
                 errors.not_supported(&at.field("apiGroup"), group, &[GROUP]);
             }

@@ -1,6 +1,6 @@
 //! RuntimeClasses.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::check;
 use crate::error::{Errors, FieldError};
@@ -26,12 +26,10 @@ impl Strategy for RuntimeClass {
         let mut errors = Errors::new();
         let handler = object.text("handler");
         errors.each_invalid(&At::Root.field("handler"), handler, names::dns_label(handler));
-        let at = At::Root.field("overhead");
-        let at = at.field("podFixed");
-        for (name, value) in object.or_null("overhead").map("podFixed").into_iter().flatten() {
-            let at = at.key(name);
-            resources::container_resource_name(name, &at, &mut errors);
-            resources::amount(name, value, &at, &mut errors);
+        if let Some(overhead) = object.at("overhead") {
+            // What a sandbox takes is checked, and told, as if it were limits.
+            let limits = json!({"limits": overhead.or_null("podFixed")});
+            resources::requirements(&limits, &[], &At::Root.field("overhead"), &mut errors);
         }
         let scheduling = object.or_null("scheduling");
         let at = At::Root.field("scheduling");

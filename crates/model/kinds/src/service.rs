@@ -54,13 +54,7 @@ impl Strategy for Service {
         }
         if kind == "LoadBalancer" {
             spec.fill("allocateLoadBalancerNodePorts", true);
-            if let Some(balancer) = object.inside("status").and_then(|status| status.inside("loadBalancer")) {
-                for ingress in balancer.each("ingress") {
-                    if !ingress.text("ip").is_empty() {
-                        ingress.fill("ipMode", "VIP");
-                    }
-                }
-            }
+            default_ip_modes(object);
         }
     }
 
@@ -77,6 +71,12 @@ impl Strategy for Service {
             addresses::keep_allocated(spec, old_spec);
             addresses::agree(spec, old_spec);
             drop_for_type(spec, old_spec);
+        }
+    }
+
+    fn prepare_for_status_update(&self, new: &mut Value, _old: &Value) {
+        if new.or_null("spec").text("type") == "LoadBalancer" {
+            default_ip_modes(new);
         }
     }
 
@@ -108,6 +108,16 @@ impl Strategy for Service {
 
     fn allow_create_on_update(&self) -> bool {
         true
+    }
+}
+
+/// A load balancer's address is a virtual one unless its controller says otherwise.
+fn default_ip_modes(object: &mut Value) {
+    let Some(balancer) = object.inside("status").and_then(|status| status.inside("loadBalancer")) else { return };
+    for ingress in balancer.each("ingress") {
+        if !ingress.text("ip").is_empty() {
+            ingress.fill("ipMode", "VIP");
+        }
     }
 }
 

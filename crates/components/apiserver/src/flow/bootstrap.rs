@@ -2,6 +2,7 @@
 //! FlowSchemas in their status.
 
 use jiff::Timestamp;
+use minato_kinds::{mandatory_flow_schema, mandatory_priority_level};
 use serde_json::{Value, json};
 
 use super::FLOW_SCHEMAS;
@@ -18,7 +19,6 @@ const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// `(resource, object)`, the levels first.
 pub(crate) fn bootstrap_objects() -> Vec<(&'static str, Value)> {
     let everybody = || vec![group(UNAUTHENTICATED), group(AUTHENTICATED)];
-    let masters = vec![group(MASTERS)];
     let nodes = || vec![group("system:nodes")];
     let manager = || user("system:kube-controller-manager");
     let scheduler = || user("system:kube-scheduler");
@@ -31,15 +31,15 @@ pub(crate) fn bootstrap_objects() -> Vec<(&'static str, Value)> {
     ];
     let endpoints = resources(&["get", "create", "update"], "", &["endpoints"], false);
     vec![
-        exempt(),
-        limited("system", 30, 33, Some((64, 6))),
-        limited("node-high", 40, 25, Some((64, 6))),
-        limited("leader-election", 10, 0, Some((16, 4))),
-        limited("workload-high", 40, 50, Some((128, 6))),
-        limited("workload-low", 100, 90, Some((128, 6))),
-        limited("global-default", 20, 50, Some((128, 6))),
-        limited("catch-all", 5, 0, None),
-        schema("exempt", ("exempt", 1, None), masters, everything()),
+        mandatory_level("exempt"),
+        limited("system", 30, 33, (64, 6)),
+        limited("node-high", 40, 25, (64, 6)),
+        limited("leader-election", 10, 0, (16, 4)),
+        limited("workload-high", 40, 50, (128, 6)),
+        limited("workload-low", 100, 90, (128, 6)),
+        limited("global-default", 20, 50, (128, 6)),
+        mandatory_level("catch-all"),
+        mandatory_schema("exempt"),
         schema("probes", ("exempt", 2, None), everybody(), (Vec::new(), vec![probes])),
         schema(
             "system-leader-election",
@@ -76,7 +76,7 @@ pub(crate) fn bootstrap_objects() -> Vec<(&'static str, Value)> {
             everything(),
         ),
         schema("global-default", ("global-default", 9900, Some("ByUser")), everybody(), everything()),
-        schema("catch-all", ("catch-all", 10_000, Some("ByUser")), everybody(), everything()),
+        mandatory_schema("catch-all"),
     ]
 }
 
@@ -84,19 +84,19 @@ fn metadata(name: &str) -> Value {
     json!({"name": name, "annotations": {"apf.kubernetes.io/autoupdate-spec": "true"}})
 }
 
-fn exempt() -> (&'static str, Value) {
-    let spec = json!({"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}});
-    configuration("exempt", &spec)
+fn mandatory_level(name: &str) -> (&'static str, Value) {
+    configuration(name, &mandatory_priority_level(name).unwrap_or_default())
 }
 
-/// A level with its shares, the part that it lends, and `(queues, hand size)` if it has queues.
-fn limited(name: &str, shares: u32, lendable: u32, queues: Option<(u32, u32)>) -> (&'static str, Value) {
-    let response = match queues {
-        None => json!({"type": "Reject"}),
-        Some((queues, hand)) => json!({
-            "type": "Queue", "queuing": {"queues": queues, "handSize": hand, "queueLengthLimit": 50},
-        }),
-    };
+fn mandatory_schema(name: &str) -> (&'static str, Value) {
+    flow_schema(name, mandatory_flow_schema(name).unwrap_or_default())
+}
+
+/// A level with its shares, the part that it lends, and `(queues, hand size)`.
+fn limited(name: &str, shares: u32, lendable: u32, (queues, hand): (u32, u32)) -> (&'static str, Value) {
+    let response = json!({
+        "type": "Queue", "queuing": {"queues": queues, "handSize": hand, "queueLengthLimit": 50},
+    });
     let limited = json!({"nominalConcurrencyShares": shares, "lendablePercent": lendable, "limitResponse": response});
     configuration(name, &json!({"type": "Limited", "limited": limited}))
 }
@@ -126,6 +126,10 @@ fn schema(
     if let Some(by) = by {
         spec["distinguisherMethod"] = json!({"type": by});
     }
+    flow_schema(name, spec)
+}
+
+fn flow_schema(name: &str, spec: Value) -> (&'static str, Value) {
     let object = json!({"apiVersion": API_VERSION, "kind": "FlowSchema", "metadata": metadata(name), "spec": spec});
     ("flowschemas", object)
 }

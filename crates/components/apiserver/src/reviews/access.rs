@@ -1,6 +1,5 @@
 //! Access reviews: may somebody do something, and what may they do.
 
-use minato_kinds::{FieldError, FieldErrorKind, FieldPath};
 use serde_json::{Value, json};
 
 use super::strings;
@@ -13,23 +12,14 @@ use crate::status::ApiError;
 
 /// SelfSubjectAccessReview.
 pub(super) async fn of_self(call: &Call, review: &Value) -> Result<Value, ApiError> {
-    let mut errors = Errors::default();
-    attributes(&review["spec"], &mut errors);
-    errors.into_result(call)?;
     decide(call, &call.user, &review["spec"]).await
 }
 
-/// SubjectAccessReview.
+/// SubjectAccessReview, and LocalSubjectAccessReview, which is about one namespace.
 pub(super) async fn of_subject(call: &Call, review: &Value) -> Result<Value, ApiError> {
     let spec = &review["spec"];
-    let mut errors = Errors::default();
-    attributes(spec, &mut errors);
     let name = spec["user"].as_str().unwrap_or_default().to_owned();
     let groups = strings(&spec["groups"]);
-    if name.is_empty() && groups.is_empty() {
-        errors.invalid("spec.user", "".into(), "at least one of user or group must be specified");
-    }
-    errors.into_result(call)?;
     let extra = spec["extra"].as_object().into_iter().flatten();
     // A review asks about exactly the groups that it names.
     let user = User::exactly(UserInfo {
@@ -40,22 +30,6 @@ pub(super) async fn of_subject(call: &Call, review: &Value) -> Result<Value, Api
         ..UserInfo::default()
     });
     decide(call, &user, spec).await
-}
-
-/// LocalSubjectAccessReview.
-pub(super) async fn of_subject_here(call: &Call, review: &Value) -> Result<Value, ApiError> {
-    let spec = &review["spec"];
-    let mut errors = Errors::default();
-    let asked = spec["resourceAttributes"]["namespace"].as_str().unwrap_or_default();
-    if asked != call.namespace {
-        errors.invalid("spec.resourceAttributes.namespace", asked.into(), "must match metadata.namespace");
-    }
-    if !spec["nonResourceAttributes"].is_null() {
-        let given = spec["nonResourceAttributes"].clone();
-        errors.invalid("spec.nonResourceAttributes", given, "disallowed on this kind of request");
-    }
-    errors.into_result(call)?;
-    of_subject(call, review).await
 }
 
 /// SelfSubjectRulesReview.
@@ -147,75 +121,5 @@ impl<'a> Asked<'a> {
             problems.push(problem);
             Vec::new()
         })
-    }
-}
-
-#[derive(Default)]
-struct Errors(Vec<FieldError>);
-
-impl Errors {
-    fn add(&mut self, path: &str, kind: FieldErrorKind, value: Value, detail: &str) {
-        self.0.push(FieldError { path: FieldPath::new(path), kind, value, detail: detail.to_owned() });
-    }
-
-    fn invalid(&mut self, path: &str, value: Value, detail: &str) {
-        self.add(path, FieldErrorKind::Invalid, value, detail);
-    }
-
-    fn into_result(self, call: &Call) -> Result<(), ApiError> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        Err(ApiError::invalid(&call.resource.subject_by_kind(""), &self.0))
-    }
-}
-
-fn attributes(spec: &Value, errors: &mut Errors) {
-    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
-    if !resource.is_null() && !path.is_null() {
-        let detail = "cannot be specified in combination with resourceAttributes";
-        errors.invalid("spec.nonResourceAttributes", path.clone(), detail);
-    }
-    if resource.is_null() && path.is_null() {
-        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        errors.invalid("spec.resourceAttributes", Value::Null, detail);
-    }
-    for field in ["fieldSelector", "labelSelector"] {
-        if !resource[field].is_null() {
-            selector(&resource[field], &format!("spec.resourceAttributes.{field}"), errors);
-        }
-    }
-}
-
-fn selector(selector: &Value, at: &str, errors: &mut Errors) {
-    let raw = selector["rawSelector"].as_str().unwrap_or_default();
-    let requirements = selector["requirements"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if !raw.is_empty() && !requirements.is_empty() {
-        let detail = "may not specified at the same time as requirements";
-        errors.invalid(&format!("{at}.rawSelector"), raw.into(), detail);
-    }
-    if raw.is_empty() && requirements.is_empty() {
-        let detail = format!("when {at} is specified, requirements or rawSelector is required");
-        errors.add(&format!("{at}.requirements"), FieldErrorKind::Required, "".into(), &detail);
-    }
-    for (index, requirement) in requirements.iter().enumerate() {
-        let at = format!("{at}.requirements[{index}]");
-        let has_values = requirement["values"].as_array().is_some_and(|values| !values.is_empty());
-        if requirement["key"].as_str().is_none_or(str::is_empty) {
-            errors.add(&format!("{at}.key"), FieldErrorKind::Required, "".into(), "must be specified");
-        }
-        let values = format!("{at}.values");
-        match requirement["operator"].as_str().unwrap_or_default() {
-            "In" | "NotIn" if !has_values => {
-                let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-                errors.add(&values, FieldErrorKind::Required, "".into(), detail);
-            }
-            "Exists" | "DoesNotExist" if has_values => {
-                let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
-                errors.add(&values, FieldErrorKind::Forbidden, "".into(), detail);
-            }
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.invalid(&format!("{at}.operator"), other.into(), "not a valid selector operator"),
-        }
     }
 }

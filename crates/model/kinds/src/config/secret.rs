@@ -49,16 +49,9 @@ impl Strategy for Secret {
         if new.text("type") != "kubernetes.io/tls" {
             return Vec::new();
         }
-        // Go's words for what is not PEM at all. Whether key and certificate belong together is for those who use them to find.
-        for (key, block, what) in
-            [("tls.crt", "-----BEGIN CERTIFICATE-----", "certificate"), ("tls.key", "-----BEGIN ", "key")]
-        {
-            let text = STANDARD.decode(new.or_null("data").text(key)).unwrap_or_default();
-            if !String::from_utf8_lossy(&text).contains(block) {
-                return vec![format!("tls: failed to find any PEM data in {what} input")];
-            }
-        }
-        Vec::new()
+        let part = |key: &str| STANDARD.decode(new.or_null("data").text(key)).unwrap_or_default();
+        let complaint = minato_pki::check_key_pair(&part("tls.crt"), &part("tls.key")).err();
+        complaint.into_iter().map(|complaint| complaint.to_string()).collect()
     }
 
     fn validate_update(&self, new: &Value, old: &Value) -> Vec<FieldError> {

@@ -122,6 +122,14 @@ fn order(limit: &Value, name: &str, at: &At<'_>, errors: &mut Errors) {
         let at = at.field("maxLimitRequestRatio");
         errors.invalid(&at.key(name), ratio.to_string(), format!("ratio {ratio} is less than 1"));
     }
+    if let (Some(ratio), Some(min), Some(max)) = (amount("maxLimitRequestRatio"), min, max) {
+        let widest = max.nanos() as f64 / min.nanos() as f64;
+        if ratio.nanos() as f64 / 1e9 > widest {
+            let at = at.field("maxLimitRequestRatio");
+            let detail = format!("ratio {ratio} is greater than max/min = {widest:.6}");
+            errors.invalid(&at.key(name), ratio.to_string(), detail);
+        }
+    }
     if let (Some(usual), Some(request)) = (usual, request)
         && usual != request
         && !resources::is_overcommit_allowed(name)

@@ -169,3 +169,96 @@ fn autoscalers() {
         hpa.create(&[("/spec/metrics", metrics)], &expected);
     }
 }
+
+#[test]
+fn certificate_requests_are_signed_by_their_own_key() {
+    let table = base("certificates.k8s.io/certificatesigningrequests");
+    let empty = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUFBPQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K";
+    table.create(
+        &[("/spec/request", json!(empty))],
+        &[&format!("spec.request: Invalid value: \"{empty}\": the certificate request cannot be parsed")],
+    );
+}
+
+#[test]
+fn mandatory_flow_schemas_and_levels_stay() {
+    let fixed = |kind: &'static str, name: &str, spec: Option<Value>| Table {
+        kind,
+        base: json!({"metadata": {"name": name}, "spec": spec.unwrap()}),
+    };
+    for name in ["exempt", "catch-all"] {
+        let schemas = "flowcontrol.apiserver.k8s.io/flowschemas";
+        let schema = fixed(schemas, name, minato_kinds::mandatory_flow_schema(name));
+        schema.create(&[("/metadata/labels", json!({"a": "b"}))], &[]);
+        let errors = crate::case::create_errors(kind(schemas), &edited(&schema.base, &[("/spec/rules", json!([]))]));
+        assert!(
+            errors.last().unwrap().ends_with(&format!(": spec of '{name}' must equal the fixed value")),
+            "{errors:?}"
+        );
+        let levels = "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations";
+        fixed(levels, name, minato_kinds::mandatory_priority_level(name)).create(&[], &[]);
+    }
+    let levels = "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations";
+    let exempt = fixed(levels, "exempt", minato_kinds::mandatory_priority_level("exempt"));
+    exempt.create(&[("/spec/exempt/nominalConcurrencyShares", json!(7))], &[]);
+    let last = fixed(levels, "catch-all", minato_kinds::mandatory_priority_level("catch-all"));
+    let errors = crate::case::create_errors(
+        kind(levels),
+        &edited(&last.base, &[("/spec/limited/nominalConcurrencyShares", json!(7))]),
+    );
+    assert!(errors[0].ends_with(": spec of 'catch-all' must equal the fixed value"), "{errors:?}");
+}
+
+#[test]
+fn access_reviews() {
+    let table = Table {
+        kind: "authorization.k8s.io/localsubjectaccessreviews",
+        base: json!({"metadata": {"namespace": "n"},
+            "spec": {"user": "u", "resourceAttributes": {"namespace": "n", "verb": "get", "resource": "pods"}}}),
+    };
+    table.create(&[], &[]);
+    table.create(
+        &[("/metadata/name", json!("x")), ("/spec/resourceAttributes/namespace", json!("m"))],
+        &[
+            "metadata: Invalid value: {\"name\":\"x\",\"namespace\":\"n\"}: must be empty except for namespace",
+            "spec.resourceAttributes.namespace: Invalid value: \"m\": must match metadata.namespace",
+        ],
+    );
+    table.create(
+        &[("/spec/user", json!("")), ("/spec/resourceAttributes/labelSelector", json!({}))],
+        &[
+            "spec.resourceAttributes.labelSelector.requirements: Required value: when spec.resourceAttributes.labelSelector is specified, requirements or rawSelector is required",
+            "spec.user: Invalid value: \"\": at least one of user or group must be specified",
+        ],
+    );
+    let own = Table {
+        kind: "authorization.k8s.io/selfsubjectaccessreviews",
+        base: json!({"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}}),
+    };
+    own.create(&[], &[]);
+    own.create(
+        &[("/metadata/labels", json!({"a": "b"}))],
+        &["metadata: Invalid value: {\"labels\":{\"a\":\"b\"}}: must be empty"],
+    );
+}
+
+#[test]
+fn api_services() {
+    let table = Table {
+        kind: "apiregistration.k8s.io/apiservices",
+        base: json!({"metadata": {"name": "v1.a.b"}, "spec": {"group": "a.b", "version": "v1",
+            "groupPriorityMinimum": 1, "versionPriority": 1, "service": {"namespace": "n", "name": "s"}}}),
+    };
+    table.create(&[], &[]);
+    table.create(
+        &[
+            ("/spec/service", json!(null)),
+            ("/spec/caBundle", json!("QUJD")),
+            ("/spec/insecureSkipTLSVerify", json!(true)),
+        ],
+        &[
+            "spec.caBundle: Invalid value: \"3 bytes\": local APIServices may not have a caBundle",
+            "spec.insecureSkipTLSVerify: Invalid value: true: local APIServices may not have insecureSkipTLSVerify",
+        ],
+    );
+}

@@ -121,7 +121,7 @@ pub(crate) fn valid() -> Vec<(&'static str, Value)> {
         (
             "certificates.k8s.io/certificatesigningrequests",
             global(
-                json!({"spec": {"request": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUFBPQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K", "signerName": "a.b/c", "usages": ["client auth"]}}),
+                json!({"spec": {"request": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlISE1HNENBUUF3RERFS01BZ0dBMVVFQXd3QllUQlpNQk1HQnlxR1NNNDlBZ0VHQ0NxR1NNNDlBd0VIQTBJQQpCQ05JN1p1SEZkUmFiQWF0NXh2SGUrWVZ4YVJuZHdEZC9rTVZFdTNPamN2Rm9PcDM4OTlLSTRSdFJqWnBYbE5QCmpzZzd6MDZaLzJWRmNDaTZwVjRweUtPZ0FEQUtCZ2dxaGtqT1BRUURBZ05KQURCR0FpRUFtczlnZ1lHSFhyUkUKU2tsMDc1bm5tZ2h1Y3VnQytFem9KMUs3bTZOUVRMNENJUUNLbzIyZkZ4NW5rcmJPZW1VVDUvQU1tbjFBMC9JegpGc2RwMXBkVVlmWVordz09Ci0tLS0tRU5EIENFUlRJRklDQVRFIFJFUVVFU1QtLS0tLQo=", "signerName": "a.b/c", "usages": ["client auth"]}}),
             ),
         ),
         ("node.k8s.io/runtimeclasses", global(json!({"handler": "h"}))),

@@ -181,3 +181,17 @@ fn resource_versions_and_finalizers_of_updates() {
     );
     table.update(&[("/metadata/uid", json!("x"))], &["metadata.uid: Invalid value: \"x\": field is immutable"]);
 }
+
+#[test]
+fn limit_ranges_keep_their_ratio_reachable() {
+    let table = Table {
+        kind: "limitranges",
+        base: json!({"metadata": {"name": "l", "namespace": "d"}, "spec": {"limits": [
+            {"type": "Container", "min": {"cpu": "1"}, "max": {"cpu": "4"}, "maxLimitRequestRatio": {"cpu": "4"}}]}}),
+    };
+    table.create(&[], &[]);
+    table.create(
+        &[("/spec/limits/0/maxLimitRequestRatio/cpu", json!("5"))],
+        &["spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: \"5\": ratio 5 is greater than max/min = 4.000000"],
+    );
+}
