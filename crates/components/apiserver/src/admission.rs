@@ -63,6 +63,7 @@ const MUTATING: &[Mutate] = &[
     ingress::fill_class,
     nodes::label_with_place,
     certificate::requester,
+    certificate::date,
 ];
 
 /// In the order of upstream's default set.

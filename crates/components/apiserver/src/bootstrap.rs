@@ -32,8 +32,10 @@ const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
 const WRITES_MAX: usize = 64;
 
 /// Where clients in the cluster reach this API server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Advertised {
+    /// The range of cluster IPs.
+    pub(crate) service_cidr: String,
     /// The first address of the service range.
     pub(crate) service_address: Ipv4Addr,
     /// An address of this server that pods can reach.
@@ -93,6 +95,7 @@ impl Core {
 
     /// The service `kubernetes` and where it leads.
     async fn bootstrap_service(&self, user: &User, advertised: &Advertised) -> Result<(), ApiError> {
+        self.keep_service_range(user, &advertised.service_cidr).await?;
         let labels = json!({"component": "apiserver", "provider": "kubernetes"});
         let service = json!({
             "apiVersion": "v1", "kind": "Service",
@@ -177,6 +180,36 @@ impl Core {
                 self.make(user, (GROUP, resource), namespace, object).await
             }
         }
+    }
+
+    /// Creates the ServiceCIDR `kubernetes` and says that it is ready.
+    async fn keep_service_range(&self, user: &User, cidr: &str) -> Result<(), ApiError> {
+        const KIND: (&str, &str) = ("networking.k8s.io", "servicecidrs");
+        let range = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+            "spec": {"cidrs": [cidr]},
+        });
+        self.make(user, KIND, "", range).await?;
+        let resource = self.registry.stored(KIND.0, KIND.1).ok_or_else(ApiError::no_route)?;
+        let remarks = Remarks::default();
+        let target = Target::internal(&resource, "", user, &remarks);
+        let mut change = |old: &Value| {
+            if old["spec"]["cidrs"][0] != cidr {
+                tracing::warn!(stored = %old["spec"]["cidrs"], configured = cidr, "the ServiceCIDR kubernetes is not the configured one");
+            }
+            let mut new = old.clone();
+            let conditions = old["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if !conditions.iter().any(|condition| condition["type"] == "Ready") {
+                let mut conditions = conditions.to_vec();
+                conditions.push(json!({
+                    "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+                    "lastTransitionTime": crate::object::time(jiff::Timestamp::now()),
+                }));
+                new["status"] = json!({"conditions": conditions});
+            }
+            Ok(new)
+        };
+        self.update(&target, "kubernetes", UpdateKind::Status, &mut change).await.map(drop)
     }
 
     /// Creates a ConfigMap in `kube-system`, or brings its data up to date.

@@ -166,6 +166,11 @@ impl Call {
     }
 
     async fn delete_collection(&self, body: RequestBody) -> Result<Response<ResponseBody>, ApiError> {
+        let declaration = &self.resource.declaration;
+        let everywhere = declaration.namespaced && self.namespace.is_empty();
+        if everywhere || !declaration.verbs.names().contains(&"deletecollection") {
+            return Err(ApiError::method_not_allowed());
+        }
         let options = self.delete_options(body).await?;
         let filter = Filter::parse(&self.resource, &self.namespace, &self.query)?;
         let mut items = Vec::new();

@@ -57,9 +57,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(parts: Parts) -> Self {
         let memory = parts.backend.memory();
-        let stored = memory.snapshot("core/services");
-        let stored = stored.iter().filter_map(|object| crate::write::parse(object).ok());
-        let services: Box<dyn Reserve> = Box::new(Services::new(parts.service_ranges, stored));
+        let services: Box<dyn Reserve> = Box::new(Services::new(parts.service_ranges, memory));
         Self {
             registry: Registry::new(minato_kinds::builtins()),
             authenticators: parts.authenticators,

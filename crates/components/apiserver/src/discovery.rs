@@ -56,11 +56,37 @@ pub(crate) fn answer(
             value["apiVersion"] = "v1".into();
             body::json(StatusCode::OK, &value)
         }),
+        [""] => Some(body::json(StatusCode::OK, &json!({"paths": paths(served)}))),
         ["api", version] => served.group("").and_then(|group| resources(group, version)),
         ["apis", name, version] => served.group(name).and_then(|group| resources(group, version)),
         _ => return None,
     };
     Some(answer.ok_or_else(ApiError::no_route))
+}
+
+/// What can be asked for without knowing more: the answer to `/`.
+fn paths(served: &Served) -> Vec<String> {
+    const OTHERS: [&str; 9] = [
+        "/.well-known/openid-configuration",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
+    let mut paths: Vec<String> = OTHERS.iter().map(|path| (*path).to_owned()).collect();
+    paths.extend(["/api".to_owned(), "/apis".to_owned()]);
+    for group in served.groups() {
+        let root = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
+        paths.extend(group.versions.iter().map(|version| format!("{root}/{}", version.name)));
+        paths.push(root);
+    }
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 fn named(served: &Served) -> impl Iterator<Item = &Group> {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use minato_mvcc::{Event, EventKind, Object};
 use serde_json::{Map, Value, json};
 
-use crate::negotiate::{Encoding, Form, IncludeObject};
+use crate::negotiate::{Encoding, Form, IncludeObject, MetaVersion};
 use crate::registry::Resource;
 use crate::status::ApiError;
 use crate::write::parse;
@@ -17,13 +17,13 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 pub(crate) fn one(resource: &Resource, form: Form, object: &Object) -> Result<Bytes, ApiError> {
     match form {
         Form::Object => shown(resource, object),
-        Form::Metadata => Ok(Bytes::from(outline(resource, object)?.to_string())),
-        Form::Table(include) => {
+        Form::Metadata(meta) => Ok(Bytes::from(outline(resource, object, meta)?.to_string())),
+        Form::Table(include, meta) => {
             let object = parse(object)?;
             let version = crate::object::text(&object, "resourceVersion").to_owned();
             let metadata = json!({"resourceVersion": version});
-            let rows = vec![row(resource, &object, include, Timestamp::now())];
-            Ok(Bytes::from(table(resource, metadata, rows, true).to_string()))
+            let rows = vec![row(resource, &object, (include, meta), Timestamp::now())];
+            Ok(Bytes::from(table(resource, meta, metadata, rows, true).to_string()))
         }
     }
 }
@@ -67,34 +67,39 @@ impl ListMetadata {
     }
 }
 
-/// `meta.k8s.io/v1 PartialObjectMetadata` of an object.
-pub(crate) fn partial(object: &Value) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+/// `PartialObjectMetadata` of an object.
+pub(crate) fn partial(object: &Value, meta: MetaVersion) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": meta.api_version(), "metadata": object["metadata"]})
 }
 
-/// `meta.k8s.io/v1 PartialObjectMetadata` of a stored object, of which nothing else is read.
-pub(crate) fn outline(resource: &Resource, object: &Object) -> Result<Value, ApiError> {
+/// `PartialObjectMetadata` of a stored object, of which nothing else is read.
+pub(crate) fn outline(resource: &Resource, object: &Object, meta: MetaVersion) -> Result<Value, ApiError> {
     #[derive(serde::Deserialize)]
     struct Outline {
         #[serde(default)]
         metadata: Value,
     }
     if !resource.shows_stored() {
-        return Ok(partial(&shown_value(resource, object)?));
+        return Ok(partial(&shown_value(resource, object)?, meta));
     }
     let Outline { metadata } = crate::write::parse_as(object)?;
-    Ok(json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}))
+    Ok(json!({"kind": "PartialObjectMetadata", "apiVersion": meta.api_version(), "metadata": metadata}))
 }
 
 /// A row of a table.
-pub(crate) fn row(resource: &Resource, object: &Value, include: IncludeObject, now: Timestamp) -> Value {
+pub(crate) fn row(
+    resource: &Resource,
+    object: &Value,
+    (include, meta): (IncludeObject, MetaVersion),
+    now: Timestamp,
+) -> Value {
     let cells = resource.cells(object, now);
     let mut row = Map::new();
     row.insert("cells".to_owned(), cells.into());
     match include {
         IncludeObject::None => {}
         IncludeObject::Metadata => {
-            row.insert("object".to_owned(), partial(object));
+            row.insert("object".to_owned(), partial(object, meta));
         }
         IncludeObject::Object => {
             row.insert("object".to_owned(), object.clone());
@@ -103,10 +108,16 @@ pub(crate) fn row(resource: &Resource, object: &Value, include: IncludeObject, n
     Value::Object(row)
 }
 
-/// `meta.k8s.io/v1 Table`.
-pub(crate) fn table(resource: &Resource, metadata: Value, rows: Vec<Value>, with_columns: bool) -> Value {
+/// `Table`.
+pub(crate) fn table(
+    resource: &Resource,
+    meta: MetaVersion,
+    metadata: Value,
+    rows: Vec<Value>,
+    with_columns: bool,
+) -> Value {
     let columns = if with_columns { resource.columns() } else { Vec::new() };
-    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+    json!({"kind": "Table", "apiVersion": meta.api_version(), "metadata": metadata,
         "columnDefinitions": columns, "rows": rows})
 }
 
@@ -144,8 +155,8 @@ impl WatchEncoder {
         if self.form == Form::Object && resource.shows_stored() && self.encoding == Encoding::Json {
             return Ok(Event::frame_as(kind, object));
         }
-        if self.form == Form::Metadata {
-            return self.write(kind.as_str(), &outline(resource, object)?);
+        if let Form::Metadata(meta) = self.form {
+            return self.write(kind.as_str(), &outline(resource, object, meta)?);
         }
         self.line(resource, kind.as_str(), &shown_value(resource, object)?)
     }
@@ -173,10 +184,10 @@ impl WatchEncoder {
         });
         let object = match self.form {
             Form::Object => object,
-            Form::Metadata => partial(&object),
-            Form::Table(_) => {
+            Form::Metadata(meta) => partial(&object, meta),
+            Form::Table(_, meta) => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
-                table(resource, json!({"resourceVersion": revision.to_string()}), Vec::new(), with_columns)
+                table(resource, meta, json!({"resourceVersion": revision.to_string()}), Vec::new(), with_columns)
             }
         };
         self.write("BOOKMARK", &object)
@@ -191,12 +202,12 @@ impl WatchEncoder {
     fn line(&mut self, resource: &Resource, kind: &str, object: &Value) -> Result<Bytes, ApiError> {
         match self.form {
             Form::Object => self.write(kind, object),
-            Form::Metadata => self.write(kind, &partial(object)),
-            Form::Table(include) => {
+            Form::Metadata(meta) => self.write(kind, &partial(object, meta)),
+            Form::Table(include, meta) => {
                 let with_columns = !std::mem::replace(&mut self.columns_sent, true);
                 let version = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-                let rows = vec![row(resource, object, include, Timestamp::now())];
-                self.write(kind, &table(resource, version, rows, with_columns))
+                let rows = vec![row(resource, object, (include, meta), Timestamp::now())];
+                self.write(kind, &table(resource, meta, version, rows, with_columns))
             }
         }
     }

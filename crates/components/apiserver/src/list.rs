@@ -104,23 +104,23 @@ pub(crate) async fn list(call: &Call) -> Result<Response<ResponseBody>, ApiError
     page.objects = call.core.presented(&call.resource, page.objects).await?;
     let resource = &call.resource;
     match call.form {
-        Form::Table(include) => {
+        Form::Table(include, meta) => {
             let now = Timestamp::now();
             let rows = page
                 .objects
                 .iter()
-                .map(|object| Ok(encode::row(resource, &encode::shown_value(resource, object)?, include, now)))
+                .map(|object| Ok(encode::row(resource, &encode::shown_value(resource, object)?, (include, meta), now)))
                 .collect::<Result<Vec<Value>, ApiError>>()?;
-            Ok(body::json(StatusCode::OK, &encode::table(resource, page.metadata.to_value(), rows, true)))
+            Ok(body::json(StatusCode::OK, &encode::table(resource, meta, page.metadata.to_value(), rows, true)))
         }
-        Form::Metadata => {
+        Form::Metadata(meta) => {
             let items = page
                 .objects
                 .iter()
-                .map(|object| encode::outline(resource, object))
+                .map(|object| encode::outline(resource, object, meta))
                 .collect::<Result<Vec<Value>, ApiError>>()?;
             let list = json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+                "kind": "PartialObjectMetadataList", "apiVersion": meta.api_version(),
                 "metadata": page.metadata.to_value(), "items": items,
             });
             Ok(body::json(StatusCode::OK, &list))

@@ -45,10 +45,35 @@ pub(crate) struct Offer {
 pub(crate) enum Form {
     /// As stored.
     Object,
-    /// `meta.k8s.io/v1 Table`, with what of each object in `rows[].object`.
-    Table(IncludeObject),
-    /// `meta.k8s.io/v1 PartialObjectMetadata`.
-    Metadata,
+    /// `Table`, with what of each object in `rows[].object`.
+    Table(IncludeObject, MetaVersion),
+    /// `PartialObjectMetadata`.
+    Metadata(MetaVersion),
+}
+
+/// The version of `meta.k8s.io` in which tables and metadata are sent; they look the same in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetaVersion {
+    V1,
+    V1Beta1,
+}
+
+impl MetaVersion {
+    fn parse(version: &str) -> Option<Self> {
+        match version {
+            "v1" => Some(Self::V1),
+            "v1beta1" => Some(Self::V1Beta1),
+            _ => None,
+        }
+    }
+
+    /// What stands in `apiVersion`.
+    pub(crate) fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "meta.k8s.io/v1",
+            Self::V1Beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
 }
 
 /// The query parameter `includeObject` of a table.
@@ -85,12 +110,13 @@ impl<'a> Range<'a> {
     /// The form that is asked for; `None` where there is none such.
     fn form(&self, query: &Query) -> Option<Result<Form, ApiError>> {
         let (as_kind, group, version) = (self.get("as"), self.get("g"), self.get("v"));
-        match (as_kind, group, version) {
-            (None, None, None) => Some(Ok(Form::Object)),
-            (Some("Table"), Some("meta.k8s.io"), Some("v1")) => Some(include(query).map(Form::Table)),
-            (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), Some("meta.k8s.io"), Some("v1")) => {
-                Some(Ok(Form::Metadata))
-            }
+        if (as_kind, group, version) == (None, None, None) {
+            return Some(Ok(Form::Object));
+        }
+        let version = MetaVersion::parse(version?).filter(|_| group == Some("meta.k8s.io"))?;
+        match as_kind? {
+            "Table" => Some(include(query).map(|include| Form::Table(include, version))),
+            "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Ok(Form::Metadata(version))),
             _ => None,
         }
     }
@@ -140,14 +166,19 @@ pub(crate) fn accepted(headers: &HeaderMap, query: &Query, offer: Offer) -> Resu
             (Encoding::Json, _) => true,
             (Encoding::Yaml, _) => !offer.watch,
             // Tables are never protobuf.
-            (Encoding::Protobuf, Form::Table(_)) => false,
-            (Encoding::Protobuf, Form::Metadata) => true,
+            (Encoding::Protobuf, Form::Table(..)) => false,
+            (Encoding::Protobuf, Form::Metadata(_)) => true,
             (Encoding::Protobuf, Form::Object) => offer.protobuf,
         };
         if served {
             return Ok(Accepted { form, encoding });
         }
     }
+    Err(not_acceptable(offer))
+}
+
+/// The refusal that lists what can be had.
+pub(crate) fn not_acceptable(offer: Offer) -> ApiError {
     let streams = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
     let wholes = ["application/json", "application/yaml", minato_protobuf::MEDIA_TYPE];
     let offered: &[&str] = match (offer.watch, offer.protobuf) {
@@ -156,7 +187,7 @@ pub(crate) fn accepted(headers: &HeaderMap, query: &Query, offer: Offer) -> Resu
         (false, true) => &wholes,
         (false, false) => &wholes[..2],
     };
-    Err(ApiError::not_acceptable(&offered.join(", ")))
+    ApiError::not_acceptable(&offered.join(", "))
 }
 
 /// How an answer that may be anything is written: errors, and what is no object of a resource.
@@ -225,7 +256,7 @@ mod tests {
 
     #[test]
     fn forms() {
-        let table = Form::Table(IncludeObject::Metadata);
+        let table = Form::Table(IncludeObject::Metadata, MetaVersion::V1);
         let one = |accept, expected| check(accept, Offer { watch: false, protobuf: true }, Some(expected));
         one("application/json", (Form::Object, Encoding::Json));
         one("*/*", (Form::Object, Encoding::Json));
@@ -234,12 +265,17 @@ mod tests {
         one("application/json;q=0.5,application/yaml;q=0.9", (Form::Object, Encoding::Yaml));
         one("application/vnd.kubernetes.protobuf,application/json", (Form::Object, Encoding::Protobuf));
         one("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", (table, Encoding::Json));
-        one("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", (Form::Object, Encoding::Json));
+        let beta = Form::Table(IncludeObject::Metadata, MetaVersion::V1Beta1);
+        one("application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", (beta, Encoding::Json));
+        one("application/json;as=Table;v=v2;g=meta.k8s.io,application/json", (Form::Object, Encoding::Json));
         one("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,*/*", (Form::Object, Encoding::Json));
-        one("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", (Form::Metadata, Encoding::Json));
+        one(
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            (Form::Metadata(MetaVersion::V1), Encoding::Json),
+        );
         one(
             "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-            (Form::Metadata, Encoding::Protobuf),
+            (Form::Metadata(MetaVersion::V1), Encoding::Protobuf),
         );
         one("text/html, application/xhtml+xml, */*;q=0.8", (Form::Object, Encoding::Json));
         check("application/xml", Offer { watch: false, protobuf: true }, None);
@@ -256,7 +292,7 @@ mod tests {
         check(
             "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
             custom,
-            Some((Form::Metadata, Encoding::Protobuf)),
+            Some((Form::Metadata(MetaVersion::V1), Encoding::Protobuf)),
         );
         let watch = Offer { watch: true, protobuf: true };
         check("application/yaml", watch, None);

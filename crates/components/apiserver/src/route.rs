@@ -22,6 +22,8 @@ pub(crate) struct ResourceRoute {
     pub(crate) subresource: Option<String>,
     /// What follows the subresource, for `proxy`.
     pub(crate) rest: Option<String>,
+    /// The older way to ask for a watch: `/api/v1/watch/…`.
+    pub(crate) watch: bool,
 }
 
 /// Subresources of a namespace; any other word behind a namespace's name is a resource in that namespace.
@@ -40,6 +42,10 @@ impl Route {
         if below.iter().take(4).any(|word| word.is_empty()) {
             return None;
         }
+        let (watch, below) = match below {
+            ["watch", rest @ ..] if !rest.is_empty() => (true, rest),
+            other => (false, other),
+        };
         let (namespace, below) = match below {
             ["namespaces", namespace, rest @ ..] if !rest.is_empty() && !is_namespace_subresource(rest) => {
                 (Some((*namespace).to_owned()), rest)
@@ -58,6 +64,7 @@ impl Route {
             name,
             subresource,
             rest: (!rest.is_empty()).then(|| rest.join("/")),
+            watch,
         }))
     }
 }
@@ -80,7 +87,7 @@ impl ResourceRoute {
     pub(crate) fn verb(&self, method: &Method, watch: bool) -> Option<&'static str> {
         let one = self.name.is_some();
         Some(match *method {
-            Method::GET | Method::HEAD if watch && self.subresource.is_none() => "watch",
+            Method::GET | Method::HEAD if (watch || self.watch) && self.subresource.is_none() => "watch",
             Method::GET | Method::HEAD if one => "get",
             Method::GET | Method::HEAD => "list",
             Method::POST => "create",

@@ -70,19 +70,19 @@ impl ApiServer {
             issuer: config.issuer.clone(),
             jwks_uri: format!("https://{}:{}{}", config.advertise_address, config.port, crate::issuer::KEYS_PATH),
             tunnel: Tunnel::new(kubelet_tls),
-            service_ranges: ServiceRanges {
-                addresses,
-                cidr: config.service_cidr.clone(),
-                node_ports: config.service_node_ports.clone(),
-            },
+            service_ranges: ServiceRanges { node_ports: config.service_node_ports.clone() },
             metrics,
             audit,
             front_proxy: config.front_proxy.clone(),
             requests_inflight_max: config.requests_inflight_max,
             scope,
         });
-        let advertised =
-            Advertised { service_address: addresses.0, address: config.advertise_address, port: config.port };
+        let advertised = Advertised {
+            service_cidr: config.service_cidr.clone(),
+            service_address: addresses.0,
+            address: config.advertise_address,
+            port: config.port,
+        };
         Ok(Self { core: Arc::new(core), advertised, bootstrapped: Arc::default() })
     }
 

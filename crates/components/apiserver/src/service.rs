@@ -10,13 +10,14 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use minato_http::BoxError;
-use minato_kinds::Subresource;
+use minato_kinds::{Subresource, Verbs};
 use tower::Service;
 
 use crate::admission::Remarks;
 use crate::authenticate::Credentials;
 use crate::authorize::{Action, ResourceAction, Selector, Selectors, refusal};
 use crate::body::{self, RequestBody, ResponseBody};
+
 use crate::call::{Call, is_connect, warn};
 use crate::core::Core;
 use crate::identity::User;
@@ -202,7 +203,12 @@ async fn by_resource(
             let protobuf = minato_protobuf::has_form(&resource.api_version, &resource.declaration.kind)
                 || connects.is_some_and(|subresource| subresource.body().is_some());
             let offer = negotiate::Offer { watch: verb == "watch", protobuf };
-            negotiate::accepted(request.headers(), &query, offer)?
+            let accepted = negotiate::accepted(request.headers(), &query, offer)?;
+            // An answer to a question has no metadata to show, and no columns.
+            if resource.declaration.verbs == Verbs::CreateOnly && accepted.form != negotiate::Form::Object {
+                return Err(negotiate::not_acceptable(offer));
+            }
+            accepted
         }
     };
     let remarks = Arc::new(Remarks::default());

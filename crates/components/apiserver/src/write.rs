@@ -29,8 +29,8 @@ use crate::admission::{Context, Operation as AdmissionOperation, Options, Remark
 use crate::core::Core;
 use crate::identity::User;
 use crate::object;
-use crate::quota::Charge;
 use crate::registry::Resource;
+use crate::reserve::Companion;
 use crate::status::ApiError;
 use crate::template::template;
 
@@ -108,7 +108,7 @@ impl Core {
         key: Key,
         object: &Value,
         expected: Expected,
-        charge: Charge,
+        beside: Vec<Operation>,
     ) -> Result<Arc<Object>, Refused> {
         tracing::debug!(user = target.user.name, %key, dry_run = target.dry_run, "put");
         let attributes = object::attributes(&target.resource.declaration, object);
@@ -124,7 +124,7 @@ impl Core {
         let empty = serde_json::Map::new();
         let value = template(object.as_object().unwrap_or(&empty));
         let mut operations = vec![Operation::Put { key, value, attributes, expected }];
-        operations.extend(charge.operations);
+        operations.extend(beside);
         let written = self.commit(operations.into()).await;
         self.hooks.written(&target.resource.storage);
         written
@@ -136,17 +136,26 @@ impl Core {
         target: &Target<'_>,
         key: Key,
         object: &Value,
-        old: Option<&Value>,
-        expected: Expected,
+        (old, expected): (Option<&Value>, Expected),
+        companions: &[Companion],
     ) -> Result<Arc<Object>, Refused> {
         for _ in 0..ATTEMPTS_MAX {
-            let charge = self.charge(target, &key.name, object, old).await.map_err(Refused::Failed)?;
-            match self.put(target, key.clone(), object, expected, charge).await {
+            let mut beside = self.charge(target, &key.name, object, old).await.map_err(Refused::Failed)?.operations;
+            self.accompany(companions, &mut beside).map_err(Refused::Failed)?;
+            match self.put(target, key.clone(), object, expected, beside).await {
                 Err(Refused::Uncharged) => {}
                 outcome => return outcome,
             }
         }
         Err(Refused::Failed(ApiError::modified(&target.resource.subject(&key.name))))
+    }
+
+    /// Adds what is written together with an object.
+    fn accompany(&self, companions: &[Companion], operations: &mut Vec<Operation>) -> Result<(), ApiError> {
+        for companion in companions {
+            operations.extend(companion.operation(self.memory())?);
+        }
+        Ok(())
     }
 
     /// Removes the object; watchers are sent `last`.
@@ -159,10 +168,18 @@ impl Core {
         let empty = serde_json::Map::new();
         let last = template(last.as_object().unwrap_or(&empty));
         let expected = Expected::Revision(current.revision);
-        let removed = self.commit(Operation::Delete { key: current.key.clone(), expected, last }.into()).await?;
+        let mut operations = vec![Operation::Delete { key: current.key.clone(), expected, last }];
+        let reserved = match self.reserve_of(target.resource) {
+            Some(reserve) => Some((reserve, parse(current).map_err(Refused::Failed)?)),
+            None => None,
+        };
+        if let Some((reserve, object)) = &reserved {
+            self.accompany(&reserve.farewell(object), &mut operations).map_err(Refused::Failed)?;
+        }
+        let removed = self.commit(operations.into()).await?;
         self.hooks.written(&target.resource.storage);
-        if let Some(reserve) = self.reserve_of(target.resource) {
-            reserve.release(&parse(current).map_err(Refused::Failed)?);
+        if let Some((reserve, object)) = &reserved {
+            reserve.release(object);
         }
         Ok(removed)
     }

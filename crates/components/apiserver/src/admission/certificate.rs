@@ -1,6 +1,7 @@
 //! Certificate requests: who asks is written down by the cluster; who approves and signs must have the signer's leave.
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 use super::{Context, Operation, text};
 use crate::authorize::{Action, ResourceAction};
@@ -25,6 +26,30 @@ pub(super) fn requester(context: &Context<'_>, request: &mut Value) -> Result<()
     }
     if !user.extra.is_empty() {
         spec.insert("extra".to_owned(), json!(user.extra));
+    }
+    Ok(())
+}
+
+/// Dates the conditions of a request that say no time themselves.
+pub(super) fn date(context: &Context<'_>, request: &mut Value) -> Result<(), ApiError> {
+    let Some(old) = context.old.filter(|_| {
+        &*context.target.resource.storage == REQUESTS && matches!(context.target.subresource, "approval" | "status")
+    }) else {
+        return Ok(());
+    };
+    let now = crate::object::time(Timestamp::now());
+    let before = old["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for condition in request.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        let known = before.iter().find(|old| old["type"] == condition["type"] && old["status"] == condition["status"]);
+        let Value::Object(fields) = condition else { continue };
+        let missing = |fields: &Map<String, Value>, name: &str| fields.get(name).is_none_or(Value::is_null);
+        if missing(fields, "lastUpdateTime") {
+            fields.insert("lastUpdateTime".to_owned(), now.clone());
+        }
+        if missing(fields, "lastTransitionTime") {
+            let since = known.map(|known| &known["lastTransitionTime"]).filter(|since| !since.is_null());
+            fields.insert("lastTransitionTime".to_owned(), since.unwrap_or(&now).clone());
+        }
     }
     Ok(())
 }

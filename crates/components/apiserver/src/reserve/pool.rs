@@ -36,13 +36,9 @@ impl Pool {
 
     /// Takes any free number.
     pub(super) fn take_any(&self) -> Result<u32, Refusal> {
-        let (first, last) = (*self.range.start(), *self.range.end());
-        let middle = first.saturating_add(self.reserved_count).min(last);
         let mut taken = self.taken.lock();
-        let start = middle + (Uuid::new_v4().as_u128() as u32) % (last - middle + 1);
-        let upper = (start..=last).chain(middle..start);
-        let lower = (first..middle).rev();
-        let free = upper.chain(lower).find(|number| !taken.contains(number)).ok_or(Refusal::Exhausted)?;
+        let free = find_free(self.range.clone(), self.reserved_count, |number| taken.contains(&number));
+        let free = free.ok_or(Refusal::Exhausted)?;
         taken.insert(free);
         Ok(free)
     }
@@ -50,6 +46,19 @@ impl Pool {
     pub(super) fn give_back(&self, number: u32) {
         self.taken.lock().remove(&number);
     }
+}
+
+/// A number of `range` that is not taken: any of those above the first `reserved_count`, then the highest of these.
+pub(super) fn find_free(
+    range: RangeInclusive<u32>,
+    reserved_count: u32,
+    is_taken: impl Fn(u32) -> bool,
+) -> Option<u32> {
+    let (first, last) = (*range.start(), *range.end());
+    let middle = first.saturating_add(reserved_count).min(last);
+    let start = middle + (Uuid::new_v4().as_u128() as u32) % (last - middle + 1);
+    let upper = (start..=last).chain(middle..start);
+    upper.chain((first..middle).rev()).find(|number| !is_taken(*number))
 }
 
 #[cfg(test)]

@@ -5,18 +5,17 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
 use minato_kinds::{FieldError, FieldErrorKind, FieldPath};
+use minato_mvcc::Memory;
 use serde_json::{Value, json};
 
+use super::addresses::Addresses;
 use super::pool::{Pool, Refusal};
-use super::{Reservation, Reserve};
+use super::{Companion, Reservation, Reserve};
+use crate::object;
 
-/// From where service addresses and ports are taken.
+/// From where ports of services are taken; their addresses are those of the ServiceCIDRs.
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceRanges {
-    /// First and last address that a service can have.
-    pub(crate) addresses: (Ipv4Addr, Ipv4Addr),
-    /// How the address range is written, for messages.
-    pub(crate) cidr: String,
     /// Ports that a service can have on every node.
     pub(crate) node_ports: RangeInclusive<u16>,
 }
@@ -24,7 +23,7 @@ pub(crate) struct ServiceRanges {
 /// The allocator of services.
 pub(crate) struct Services {
     ranges: ServiceRanges,
-    addresses: Pool,
+    addresses: Addresses,
     ports: Pool,
 }
 
@@ -36,22 +35,18 @@ struct Holdings {
 }
 
 impl Services {
-    /// An allocator that knows what the stored `services` hold.
-    pub(crate) fn new(ranges: ServiceRanges, services: impl IntoIterator<Item = Value>) -> Self {
-        let (first, last) = (u32::from(ranges.addresses.0), u32::from(ranges.addresses.1));
+    /// An allocator that knows what the services stored in `memory` hold.
+    pub(crate) fn new(ranges: ServiceRanges, memory: &Memory) -> Self {
         let ports = u32::from(*ranges.node_ports.start())..=u32::from(*ranges.node_ports.end());
-        let reserved_addresses = ((last - first + 1) / 16).clamp(16, 256);
         let reserved_ports = ((ports.end() - ports.start() + 1) / 32).clamp(16, 128);
-        let allocator = Self {
-            addresses: Pool::new(first..=last, reserved_addresses),
-            ports: Pool::new(ports, reserved_ports),
-            ranges,
-        };
-        for service in services {
+        let allocator =
+            Self { addresses: Addresses::new(memory.clone()), ports: Pool::new(ports, reserved_ports), ranges };
+        let services = memory.snapshot("core/services");
+        for service in services.iter().filter_map(|object| crate::write::parse(object).ok()) {
             let holdings = holdings(&service);
             for address in holdings.addresses {
-                if allocator.addresses.take(address).is_err() {
-                    tracing::warn!(address = %Ipv4Addr::from(address), "a stored service has an address that is out of range or not its alone");
+                if !allocator.addresses.note(address) {
+                    tracing::warn!(address = %Ipv4Addr::from(address), "a stored service has an address that is not its alone");
                 }
             }
             for port in holdings.ports {
@@ -81,7 +76,7 @@ impl Services {
                 path: FieldPath::new("spec.clusterIPs"),
                 kind: FieldErrorKind::Internal,
                 value: Value::Null,
-                detail: format!("failed to allocate a serviceIP: range {} is full", self.ranges.cidr),
+                detail: format!("failed to allocate a serviceIP: range {} is full", self.addresses.words()),
             })?;
             got.addresses.insert(number);
             Ipv4Addr::from(number)
@@ -95,7 +90,7 @@ impl Services {
                         &asked,
                         format!(
                             "the provided IP ({asked}) is not in the valid range. The range of valid IPs is {}",
-                            self.ranges.cidr
+                            self.addresses.words()
                         ),
                     ),
                     Refusal::Taken | Refusal::Exhausted => error(&asked, "provided IP is already allocated".to_owned()),
@@ -182,7 +177,14 @@ impl Reserve for Services {
             addresses: had.addresses.difference(&has.addresses).copied().collect(),
             ports: had.ports.difference(&has.ports).copied().collect(),
         };
-        Ok(Reservation::new(move |happened| {
+        let text = |key: &str| object::text(new, key).to_owned();
+        let claims = got.addresses.iter().map(|address| Companion::Claim {
+            address: Ipv4Addr::from(*address),
+            namespace: text("namespace"),
+            name: text("name"),
+        });
+        let companions = claims.chain(freed(&lost)).collect();
+        Ok(Reservation::new(companions, move |happened| {
             self.give_back(if happened && !dry_run { &lost } else { &got });
         }))
     }
@@ -190,6 +192,14 @@ impl Reserve for Services {
     fn release(&self, object: &Value) {
         self.give_back(&holdings(object));
     }
+
+    fn farewell(&self, object: &Value) -> Vec<Companion> {
+        freed(&holdings(object)).collect()
+    }
+}
+
+fn freed(holdings: &Holdings) -> impl Iterator<Item = Companion> {
+    holdings.addresses.iter().map(|address| Companion::Free { address: Ipv4Addr::from(*address) })
 }
 
 fn kind(service: &Value) -> &str {
@@ -269,15 +279,22 @@ fn holdings(service: &Value) -> Holdings {
 
 #[cfg(test)]
 mod tests {
+    use minato_mvcc::{Attributes, Key, Object, Options, Revision};
+
     use super::*;
 
     fn services() -> Services {
-        let ranges = ServiceRanges {
-            addresses: (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 62)),
-            cidr: "10.0.0.0/26".to_owned(),
-            node_ports: 30_000..=30_031,
+        let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.0.0.0/26"]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+        let stored = Object {
+            key: Key::new("networking.k8s.io/servicecidrs", "", "kubernetes"),
+            revision: Revision(1),
+            created: Revision(1),
+            value: range.to_string().into(),
+            attributes: Attributes::default(),
         };
-        Services::new(ranges, [])
+        let (memory, _publisher) = Memory::new([stored], Revision(1), Options::default());
+        Services::new(ServiceRanges { node_ports: 30_000..=30_031 }, &memory)
     }
 
     #[test]

@@ -62,7 +62,9 @@ impl Core {
                 return Err(ApiError::already_exists(&resource.subject(&name)));
             }
             self.judge(&target.context(self, Operation::Create, &name, None), &object).await?;
-            match self.put_charged(target, target.key_of(&name), &object, None, Expected::Absent).await {
+            let companions = reservation.as_ref().map(|taken| taken.companions.as_slice()).unwrap_or_default();
+            let (key, expected) = (target.key_of(&name), (None, Expected::Absent));
+            match self.put_charged(target, key, &object, expected, companions).await {
                 Ok(created) => {
                     if let Some(reservation) = reservation {
                         reservation.keep();

@@ -11,7 +11,6 @@ use super::{ATTEMPTS_MAX, Refused, Target};
 use crate::admission::{Context, Operation, Options};
 use crate::core::Core;
 use crate::object;
-use crate::quota::Charge;
 use crate::route::Query;
 use crate::status::ApiError;
 
@@ -171,7 +170,7 @@ impl Core {
                 Plan::Nothing => return Ok(Deletion::Marked(current)),
                 Plan::Remove => self.remove(target, &current, &old).await.map(Deletion::Removed),
                 Plan::Mark(marked) => self
-                    .put(target, key.clone(), &marked, Expected::Revision(current.revision), Charge::default())
+                    .put(target, key.clone(), &marked, Expected::Revision(current.revision), Vec::new())
                     .await
                     .map(Deletion::Marked),
             };

@@ -83,7 +83,9 @@ impl Core {
             let outcome = if ends_life(declaration, &new) {
                 self.remove(target, &current, &new).await
             } else {
-                self.put_charged(target, key.clone(), &new, Some(&old), Expected::Revision(current.revision)).await
+                let companions = reservation.as_ref().map(|taken| taken.companions.as_slice()).unwrap_or_default();
+                let expected = (Some(&old), Expected::Revision(current.revision));
+                self.put_charged(target, key.clone(), &new, expected, companions).await
             };
             match outcome {
                 Ok(written) => {

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod addresses;
 mod aggregate;
 mod apply;
 mod audit;
 mod authentication;
 mod custom;
 mod deletion;
+mod details;
 mod encodings;
 mod hook;
 mod issuer;
