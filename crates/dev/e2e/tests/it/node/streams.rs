@@ -37,7 +37,9 @@ pub(super) fn commands_and_connections(kubectl: &Kubectl, pod: &str) -> anyhow::
 
 fn forwarded(forwarder: &mut std::process::Child) -> anyhow::Result<()> {
     let mut line = String::new();
-    BufReader::new(forwarder.stdout.take().context("its output")?).read_line(&mut line)?;
+    // Kept open: kubectl tells of every connection and ends if nobody can hear it.
+    let mut printed = BufReader::new(forwarder.stdout.take().context("its output")?);
+    printed.read_line(&mut line)?;
     let address = line.split_whitespace().nth(2).with_context(|| line.clone())?.to_owned();
     for _ in 0..3 {
         get(&address, "/hostname")?;
