@@ -1,11 +1,11 @@
-//! The two things that the scheduler says to the API.
+//! What the scheduler says to the API.
 
 use std::future::Future;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use minato_placement::Uid;
 use serde_json::{Value, json};
@@ -75,17 +75,61 @@ pub(crate) async fn bind(client: Client, pod: &PodName, node: &str) -> Result<()
     in_time(pods.create_subresource::<_, Value>("binding", &pod.name, &PostParams::default(), &binding)).await
 }
 
-/// Writes into the pod's status that it fits nowhere, and since when.
-pub(crate) async fn tell(client: Client, pod: &PodName, message: &str, since: &Time) -> Result<(), RequestError> {
+/// What the pod's status says of where it may go.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    /// Why it fits nowhere.
+    pub(crate) message: String,
+    /// Since when.
+    pub(crate) since: Time,
+    /// The node on which others give way to it; `None` leaves what is written, the empty text removes it.
+    pub(crate) nominated: Option<String>,
+}
+
+/// Writes into the pod's status that it fits nowhere, since when, and where it will.
+pub(crate) async fn tell(client: Client, pod: &PodName, verdict: &Verdict) -> Result<(), RequestError> {
     let condition = json!({
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
-        "message": message,
+        "message": verdict.message,
         "lastProbeTime": null,
-        "lastTransitionTime": since,
+        "lastTransitionTime": verdict.since,
     });
-    let patch = json!({ "metadata": { "uid": *pod.uid.0 }, "status": { "conditions": [condition] } });
+    let mut status = json!({ "conditions": [condition] });
+    match verdict.nominated.as_deref() {
+        None => {}
+        Some("") => status["nominatedNodeName"] = Value::Null,
+        Some(node) => status["nominatedNodeName"] = node.into(),
+    }
+    patch_status(client, pod, status).await
+}
+
+/// Keeps no place for the pod any more.
+pub(crate) async fn denominate(client: Client, pod: &PodName) -> Result<(), RequestError> {
+    patch_status(client, pod, json!({ "nominatedNodeName": null })).await
+}
+
+/// Tells the pod why it must go, and deletes it.
+pub(crate) async fn evict(client: Client, pod: &PodName, scheduler: &str, now: &Time) -> Result<(), RequestError> {
+    let condition = json!({
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "PreemptionByScheduler",
+        "message": format!("{scheduler}: preempting to accommodate a higher priority pod"),
+        "lastProbeTime": null,
+        "lastTransitionTime": now,
+    });
+    patch_status(client.clone(), pod, json!({ "conditions": [condition] })).await?;
+    let uid = Some(pod.uid.0.to_string());
+    let parameters =
+        DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::default() };
+    let pods: Api<Pod> = Api::namespaced(client, &pod.namespace);
+    in_time(pods.delete(&pod.name, &parameters)).await
+}
+
+async fn patch_status(client: Client, pod: &PodName, status: Value) -> Result<(), RequestError> {
+    let patch = json!({ "metadata": { "uid": *pod.uid.0 }, "status": status });
     let pods: Api<Pod> = Api::namespaced(client, &pod.namespace);
     in_time(pods.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch))).await
 }

@@ -1,9 +1,9 @@
 //! The scheduler: gives every pod that has no node the best one.
 //!
 //! ```text
-//! watch pods ──┐                              ┌─► bind (pods/binding), many at once
-//!              ├─► updates ─► one loop that ──┤
-//! watch nodes ─┘              decides         └─► tell (PodScheduled=False, events)
+//! watch pods, nodes, ──┐                              ┌─► bind (pods/binding), many at once
+//! namespaces,          ├─► updates ─► one loop that ──┼─► tell (PodScheduled=False, nominatedNodeName, events)
+//! disruption budgets ──┘              decides         └─► evict (DisruptionTarget, delete)
 //! ```
 //!
 //! The decisions are `minato-placement`'s; this crate feeds it and carries them out. The loop assumes that a binding

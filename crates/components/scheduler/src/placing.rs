@@ -1,6 +1,6 @@
 //! The loop: learn, decide, assume, carry out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +9,19 @@ use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use minato_client::{EventKind, Recorder};
-use minato_placement::{Cluster, Queue, Queued, Uid, Unschedulable};
+use minato_placement::{
+    Ask, Budget, Change, Cluster, NoPreemption, Pod, Preemption, Queue, Queued, Uid, Unschedulable,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::Config;
-use crate::bind::{PodName, RequestError, bind, tell};
+use crate::bind::{PodName, RequestError, Verdict, bind, denominate, evict, tell};
 use crate::watch::{Listed, SeenPod, UPDATES_MAX, Update};
 
+/// The number of the only profile.
+const PROFILE: usize = 0;
 /// Decisions between two looks at the updates.
 const DECISIONS_MAX: usize = 256;
 
@@ -33,13 +37,30 @@ pub(crate) struct Placing {
     pending: HashMap<Uid, Pending>,
     /// Pods on the node that we chose, as long as the watch has not shown them there.
     assumed: HashSet<Uid>,
-    /// Whether nodes and pods have been listed: before that nothing is decided.
-    listed: (bool, bool),
+    budgets: HashMap<(String, String), Budget>,
+    listed: Seen,
     tasks: JoinSet<Done>,
+}
+
+/// What has been listed: before that nothing is decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    nodes: bool,
+    pods: bool,
+    namespaces: bool,
+    budgets: bool,
+}
+
+impl Seen {
+    fn all(self) -> bool {
+        self.nodes && self.pods && self.namespaces && self.budgets
+    }
 }
 
 struct Pending {
     pod: PodName,
+    started: Option<i64>,
+    never_preempts: bool,
     /// Since when the pod's status has said that it fits nowhere, and why.
     told: Option<(Time, String)>,
 }
@@ -48,6 +69,7 @@ struct Pending {
 enum Done {
     Bound { pod: PodName, node: Arc<str>, result: Result<(), RequestError> },
     Told { pod: PodName, result: Result<(), RequestError> },
+    Evicted { pod: PodName, by: Uid, node: Arc<str>, result: Result<(), RequestError> },
 }
 
 impl Placing {
@@ -61,7 +83,8 @@ impl Placing {
             queue: Queue::default(),
             pending: HashMap::new(),
             assumed: HashSet::new(),
-            listed: (false, false),
+            budgets: HashMap::new(),
+            listed: Seen::default(),
             tasks: JoinSet::new(),
         }
     }
@@ -95,7 +118,7 @@ impl Placing {
 
     /// Decides about pods while there are some and bindings may be started. True if there may be more to decide.
     fn decide(&mut self) -> bool {
-        if self.listed != (true, true) {
+        if !self.listed.all() {
             return false;
         }
         for _ in 0..DECISIONS_MAX {
@@ -104,32 +127,58 @@ impl Placing {
             }
             let now = self.now();
             let Some(queued) = self.queue.pop(now) else { return false };
-            match self.cluster.place(&queued.demand) {
+            match self.cluster.place(&ask(&queued)) {
                 Ok(node) => self.assume(queued, node),
-                Err(reason) => self.put_off(&queued, &reason),
+                Err(reason) => self.put_off(&queued, reason),
             }
         }
         true
     }
 
     fn assume(&mut self, queued: Queued, node: Arc<str>) {
-        let Queued { uid, demand } = queued;
+        let Queued { uid, demand, priority, .. } = queued;
         let Some(pending) = self.pending.get(&uid) else { return self.queue.remove(&uid) };
-        self.cluster.put(&uid, &demand, &node);
+        let name = pending.pod.name.as_str().into();
+        let placed = Pod { name, demand, priority, started: pending.started, is_giving_way: false };
+        let (client, pod, known) = (self.client.clone(), pending.pod.clone(), placed.demand.clone());
+        self.cluster.put(&uid, placed, &node);
         self.assumed.insert(uid);
-        let (client, pod) = (self.client.clone(), pending.pod.clone());
+        self.helped(&Change::PodCame(&known));
         self.tasks.spawn(async move {
             let result = bind(client, &pod, &node).await;
             Done::Bound { pod, node, result }
         });
     }
 
-    fn put_off(&mut self, queued: &Queued, reason: &Unschedulable) {
-        self.queue.wait(&queued.uid, self.now());
-        let Some(pending) = self.pending.get_mut(&queued.uid) else { return };
-        let message = reason.to_string();
+    /// The pod fits nowhere: others may give way, otherwise it waits.
+    fn put_off(&mut self, queued: &Queued, reason: Unschedulable) {
+        let ask = ask(queued);
+        let Some(pending) = self.pending.get(&queued.uid) else { return self.queue.remove(&queued.uid) };
+        let mut budgets = self.budgets.values().cloned().collect::<Vec<Budget>>();
+        budgets.sort_by(|a, b| a.namespace.cmp(&b.namespace));
+        let (told, nominated) = match self.cluster.preempt(&ask, pending.never_preempts, &budgets) {
+            Ok(preemption) => {
+                self.cluster.nominate(&ask, &preemption.node);
+                let node = preemption.node.to_string();
+                self.evict(preemption, &queued.uid);
+                (reason.clone(), Some(node))
+            }
+            Err(NoPreemption::Disabled) => (reason.clone(), None),
+            Err(outcome @ NoPreemption::UnderWay) => (reason.clone().with_preemption(&outcome), None),
+            Err(outcome) => {
+                let kept = self.cluster.denominate(&queued.uid);
+                (reason.clone().with_preemption(&outcome), kept.map(|_| String::new()))
+            }
+        };
+        self.queue.wait(&queued.uid, &reason, self.now());
+        self.say(&queued.uid, told.to_string(), nominated);
+    }
+
+    /// Tells by status and event why a pod fits nowhere, unless that is known.
+    fn say(&mut self, uid: &Uid, message: String, nominated: Option<String>) {
+        let Some(pending) = self.pending.get_mut(uid) else { return };
         let since = match &pending.told {
-            Some((_, told)) if *told == message => return,
+            Some((_, told)) if *told == message && nominated.is_none() => return,
             Some((since, _)) => since.clone(),
             None => Time(Timestamp::now()),
         };
@@ -137,9 +186,32 @@ impl Placing {
         self.recorder.record(&pending.pod.reference(), EventKind::Warning, "FailedScheduling", message.clone());
         let (client, pod) = (self.client.clone(), pending.pod.clone());
         self.tasks.spawn(async move {
-            let result = tell(client, &pod, &message, &since).await;
+            let result = tell(client, &pod, &Verdict { message, since, nominated }).await;
             Done::Told { pod, result }
         });
+    }
+
+    /// Lets the victims go, and keeps no place for those whose place is taken.
+    fn evict(&mut self, preemption: Preemption, by: &Uid) {
+        let Preemption { node, victims, denominated } = preemption;
+        for uid in denominated {
+            self.cluster.denominate(&uid);
+            let Some(pending) = self.pending.get(&uid) else { continue };
+            let (client, pod) = (self.client.clone(), pending.pod.clone());
+            self.tasks.spawn(async move {
+                let result = denominate(client, &pod).await;
+                Done::Told { pod, result }
+            });
+        }
+        for victim in victims.into_iter().filter(|victim| !victim.is_giving_way) {
+            let pod = PodName { uid: victim.uid, namespace: victim.namespace, name: victim.name.to_string() };
+            let (client, scheduler, by) = (self.client.clone(), self.config.scheduler_name.clone(), by.clone());
+            let (node, now) = (Arc::clone(&node), Time(Timestamp::now()));
+            self.tasks.spawn(async move {
+                let result = evict(client, &pod, &scheduler, &now).await;
+                Done::Evicted { pod, by, node, result }
+            });
+        }
     }
 
     /// Takes note of a request's end.
@@ -161,6 +233,18 @@ impl Placing {
                     pending.told = None; // the next attempt says it again
                 }
             }
+            Some(Done::Evicted { pod, by, node, result: Ok(()) }) => {
+                let message = format!("Preempted by pod {} on node {node}", by.0);
+                self.recorder.record(&pod.reference(), EventKind::Normal, "Preempted", message);
+            }
+            Some(Done::Evicted { result: Err(error), .. }) if error.is_not_found() => {}
+            Some(Done::Evicted { pod, by, node, result: Err(error) }) => {
+                let (namespace, name) = (&pod.namespace, &pod.name);
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(namespace, pod = name, %node, error, "a pod that should give way could not be deleted");
+                self.cluster.denominate(&by);
+                self.helped(&Change::Node(&node));
+            }
         }
     }
 
@@ -171,27 +255,29 @@ impl Placing {
         }
         let (namespace, name) = (&pod.namespace, &pod.name);
         tracing::warn!(namespace, pod = name, node, error = error as &dyn std::error::Error, "binding failed");
-        self.cluster.take(&pod.uid);
+        let taken = self.cluster.take(&pod.uid);
         if error.is_not_found() {
             self.queue.remove(&pod.uid);
             self.pending.remove(&pod.uid);
         } else {
             self.queue.retry(&pod.uid);
         }
-        self.node_changed(node);
+        if let Some((placed, _)) = taken {
+            self.helped(&Change::PodWent(&placed.demand, node));
+        }
     }
 
     fn learn(&mut self, update: Update) {
         match update {
             Update::Nodes(Listed::Applied(node)) => self.learn_node(&node),
-            Update::Nodes(Listed::Gone(name)) => self.cluster.remove_node(&name),
+            Update::Nodes(Listed::Gone(name)) => self.forget_node(&name),
             Update::Nodes(Listed::All(nodes)) => {
                 let listed: HashSet<&str> = nodes.iter().filter_map(|node| node.metadata.name.as_deref()).collect();
                 let gone = self.cluster.node_names().filter(|name| !listed.contains(name));
                 let gone: Vec<String> = gone.map(str::to_owned).collect();
-                gone.iter().for_each(|name| self.cluster.remove_node(name));
+                gone.iter().for_each(|name| self.forget_node(name));
                 nodes.iter().for_each(|node| self.learn_node(node));
-                self.listed.0 = true;
+                self.listed.nodes = true;
             }
             Update::Pods(Listed::Applied(pod)) => self.learn_pod(pod),
             Update::Pods(Listed::Gone(uid)) => self.forget_pod(&uid),
@@ -201,8 +287,30 @@ impl Placing {
                 let gone: HashSet<Uid> = known.filter(|uid| !listed.contains(uid)).cloned().collect();
                 gone.iter().for_each(|uid| self.forget_pod(uid));
                 pods.into_iter().for_each(|pod| self.learn_pod(pod));
-                self.listed.1 = true;
+                self.listed.pods = true;
             }
+            Update::Namespaces(Listed::Applied((name, labels))) => self.learn_namespace(&name, Some(labels)),
+            Update::Namespaces(Listed::Gone(name)) => self.learn_namespace(&name, None),
+            Update::Namespaces(Listed::All(namespaces)) => {
+                let listed: HashSet<&str> = namespaces.iter().map(|(name, _)| name.as_str()).collect();
+                let gone = self.cluster.namespace_names().filter(|name| !listed.contains(name));
+                let gone: Vec<String> = gone.map(str::to_owned).collect();
+                gone.iter().for_each(|name| self.learn_namespace(name, None));
+                namespaces.into_iter().for_each(|(name, labels)| self.learn_namespace(&name, Some(labels)));
+                self.listed.namespaces = true;
+            }
+            Update::Budgets(Listed::Applied((name, budget))) => drop(self.budgets.insert(name, budget)),
+            Update::Budgets(Listed::Gone(name)) => drop(self.budgets.remove(&name)),
+            Update::Budgets(Listed::All(budgets)) => {
+                self.budgets = budgets.into_iter().collect();
+                self.listed.budgets = true;
+            }
+        }
+    }
+
+    fn learn_namespace(&mut self, name: &str, labels: Option<BTreeMap<String, String>>) {
+        if self.cluster.set_namespace(name, labels) {
+            self.helped(&Change::Namespaces);
         }
     }
 
@@ -210,50 +318,77 @@ impl Placing {
         if self.cluster.set_node(node)
             && let Some(name) = &node.metadata.name
         {
-            self.node_changed(name);
+            self.helped(&Change::Node(name));
         }
     }
 
+    fn forget_node(&mut self, name: &str) {
+        self.cluster.remove_node(name);
+        self.helped(&Change::Node(name)); // the places of spread constraints are fewer
+    }
+
     fn learn_pod(&mut self, seen: SeenPod) {
-        let SeenPod { uid, namespace, name, node, demand, priority, is_ours, unschedulable } = seen;
+        let SeenPod { uid, namespace, name, node, demand, priority, started, .. } = seen;
         if let Some(node) = node {
             self.assumed.remove(&uid);
             self.queue.remove(&uid);
             self.pending.remove(&uid);
             let was_on = self.cluster.node_of(&uid).map(str::to_owned);
-            if self.cluster.put(&uid, &demand, &node)
-                && let Some(was_on) = was_on
-            {
-                self.node_changed(&was_on); // it went elsewhere, or demands less
+            let (known, is_giving_way) = (demand.clone(), seen.is_giving_way);
+            let placed = Pod { name: name.into(), demand, priority, started, is_giving_way };
+            if self.cluster.put(&uid, placed, &node) {
+                if let Some(was_on) = was_on {
+                    self.helped(&Change::PodWent(&known, &was_on)); // it went elsewhere, or demands less
+                }
+                self.helped(&Change::PodCame(&known));
             }
         } else if self.assumed.contains(&uid) {
             // An older state than the one that our binding makes.
-        } else if is_ours {
-            let told = unschedulable.map(|(since, message)| (since.unwrap_or(Time(Timestamp::now())), message));
+        } else if seen.is_ours {
+            let told = seen.unschedulable.map(|(since, message)| (since.unwrap_or(Time(Timestamp::now())), message));
             let pod = PodName { uid: uid.clone(), namespace, name };
-            self.pending.entry(uid.clone()).or_insert(Pending { pod, told });
-            self.queue.add(uid, demand, priority);
+            let never_preempts = seen.never_preempts;
+            if !self.pending.contains_key(&uid) {
+                // What another life of ours has kept is kept again.
+                if let Some(node) = &seen.nominated {
+                    self.cluster.nominate(&Ask { uid: &uid, demand: &demand, priority, profile: PROFILE }, node);
+                }
+                self.pending.insert(uid.clone(), Pending { pod, started, never_preempts, told });
+            }
+            self.queue.add(Queued { uid, demand, priority, profile: PROFILE });
         } else {
-            self.queue.remove(&uid);
-            self.pending.remove(&uid);
+            self.forget_pending(&uid);
+        }
+    }
+
+    /// A pod has no place to wait for any more.
+    fn forget_pending(&mut self, uid: &Uid) {
+        self.queue.remove(uid);
+        self.pending.remove(uid);
+        if let Some(node) = self.cluster.denominate(uid) {
+            self.helped(&Change::Node(&node));
         }
     }
 
     fn forget_pod(&mut self, uid: &Uid) {
-        self.queue.remove(uid);
-        self.pending.remove(uid);
+        self.forget_pending(uid);
         self.assumed.remove(uid);
-        if let Some(node) = self.cluster.take(uid) {
-            self.node_changed(&node);
+        if let Some((pod, node)) = self.cluster.take(uid) {
+            self.helped(&Change::PodWent(&pod.demand, &node));
         }
     }
 
     /// Pods that wait may fit now.
-    fn node_changed(&mut self, node: &str) {
+    fn helped(&mut self, change: &Change<'_>) {
         let now = self.now();
         let cluster = &self.cluster;
-        self.queue.reactivate(now, |demand| cluster.fits(demand, node));
+        self.queue.reactivate(now, |waiting| cluster.helps(change, waiting));
     }
+}
+
+fn ask(queued: &Queued) -> Ask<'_> {
+    let Queued { uid, demand, priority, profile } = queued;
+    Ask { uid, demand, priority: *priority, profile: *profile }
 }
 
 async fn wait_until(deadline: Option<Instant>) {

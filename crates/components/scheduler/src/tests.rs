@@ -57,8 +57,12 @@ impl FakeApi {
             return Response::new(StreamBody::new(silence).boxed_unsync());
         }
         if parts.method == Method::GET {
-            let items = if path.ends_with("/nodes") { &self.nodes } else { &self.pods };
-            let kind = if path.ends_with("/nodes") { "NodeList" } else { "PodList" };
+            let (kind, items) = match path.rsplit('/').next() {
+                Some("nodes") => ("NodeList", self.nodes.clone()),
+                Some("namespaces") => ("NamespaceList", json!([])),
+                Some("poddisruptionbudgets") => ("PodDisruptionBudgetList", json!([])),
+                _ => ("PodList", self.pods.clone()),
+            };
             let list = json!({"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});
             return answer(200, &list);
         }
@@ -123,7 +127,10 @@ async fn binds_what_fits_and_tells_what_does_not() {
     let told = api.wait_for("/pods/large/status", 1).await;
     let condition = &told[0].1["status"]["conditions"][0];
     assert_eq!(condition["reason"], "Unschedulable");
-    assert_eq!(condition["message"], "0/2 nodes are available: 2 Insufficient cpu.");
+    assert_eq!(
+        condition["message"],
+        "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+    );
     let mut events: Vec<String> = api
         .wait_for("/events", 3)
         .await
@@ -134,7 +141,7 @@ async fn binds_what_fits_and_tells_what_does_not() {
     assert_eq!(
         events,
         [
-            "0/2 nodes are available: 2 Insufficient cpu.",
+            "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
             "Successfully assigned default/one to b",
             "Successfully assigned default/two to b",
         ]

@@ -1,16 +1,18 @@
 //! What the API says of pods and nodes, boiled down to what placement needs.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::Arc;
 
-use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
-use minato_placement::{Demand, Uid};
+use minato_placement::{Budget, Demand, Demands, Uid};
 use minato_scope::Scope;
+use minato_select::LabelSelector;
 use tokio::sync::mpsc;
 
 use crate::Config;
@@ -19,14 +21,15 @@ use crate::Config;
 pub(crate) const UPDATES_MAX: usize = 1024;
 /// Pods that are over take no room: their watch events say that they are gone.
 const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
-/// Demands are interned; unused ones are swept when their number has doubled, but not below this.
-const DEMANDS_MIN: usize = 1024;
 
 /// What the loop learns from the watches.
 #[derive(Debug)]
 pub(crate) enum Update {
     Nodes(Listed<Box<Node>, String>),
     Pods(Listed<SeenPod, Uid>),
+    Namespaces(Listed<(String, BTreeMap<String, String>), String>),
+    /// By namespace and name.
+    Budgets(Listed<((String, String), Budget), (String, String)>),
 }
 
 /// A change, or everything there is.
@@ -44,15 +47,23 @@ pub(crate) struct SeenPod {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) node: Option<String>,
-    pub(crate) demand: Arc<Demand>,
+    pub(crate) demand: Demand,
     pub(crate) priority: i32,
+    /// `preemptionPolicy: Never`.
+    pub(crate) never_preempts: bool,
+    /// `status.startTime` in seconds since 1970.
+    pub(crate) started: Option<i64>,
+    /// Being deleted for the sake of a pod of higher priority.
+    pub(crate) is_giving_way: bool,
+    /// `status.nominatedNodeName`.
+    pub(crate) nominated: Option<String>,
     /// Ours to place: our scheduler's name, no gates, not being deleted.
     pub(crate) is_ours: bool,
     /// Since when its status has said that it fits nowhere, and why.
     pub(crate) unschedulable: Option<(Option<Time>, String)>,
 }
 
-/// Starts both watches.
+/// Starts the watches.
 pub(crate) fn start(config: &Config, client: &Client, scope: &Scope, updates: &mpsc::Sender<Update>) {
     let nodes = follow(
         Api::<Node>::all(client.clone()),
@@ -72,9 +83,29 @@ pub(crate) fn start(config: &Config, client: &Client, scope: &Scope, updates: &m
         |pod| pod.metadata.uid.as_deref().map(|uid| Uid(uid.into())),
         Update::Pods,
     );
-    for (name, watching) in
-        [("watch nodes", futures::future::Either::Left(nodes)), ("watch pods", futures::future::Either::Right(pods))]
-    {
+    let namespaces = follow(
+        Api::<Namespace>::all(client.clone()),
+        watcher::Config::default(),
+        updates.clone(),
+        |namespace| Some((namespace.metadata.name?, namespace.metadata.labels.unwrap_or_default())),
+        |namespace| namespace.metadata.name.clone(),
+        Update::Namespaces,
+    );
+    let budgets = follow(
+        Api::<PodDisruptionBudget>::all(client.clone()),
+        watcher::Config::default(),
+        updates.clone(),
+        |budget| Some((full_name(&budget)?, see_budget(&budget)?)),
+        full_name,
+        Update::Budgets,
+    );
+    let watches: [(&str, BoxFuture<'static, ()>); 4] = [
+        ("watch nodes", nodes.boxed()),
+        ("watch pods", pods.boxed()),
+        ("watch namespaces", namespaces.boxed()),
+        ("watch disruption budgets", budgets.boxed()),
+    ];
+    for (name, watching) in watches {
         let ending = scope.clone();
         scope.spawn(name, async move {
             tokio::select! {
@@ -83,6 +114,22 @@ pub(crate) fn start(config: &Config, client: &Client, scope: &Scope, updates: &m
             }
         });
     }
+}
+
+fn full_name(budget: &PodDisruptionBudget) -> Option<(String, String)> {
+    Some((budget.metadata.namespace.clone()?, budget.metadata.name.clone()?))
+}
+
+fn see_budget(budget: &PodDisruptionBudget) -> Option<Budget> {
+    let (spec, status) = (budget.spec.as_ref(), budget.status.as_ref());
+    let selector = spec.and_then(|spec| spec.selector.as_ref()).map(LabelSelector::try_from);
+    let disrupted = status.and_then(|status| status.disrupted_pods.as_ref());
+    Some(Budget {
+        namespace: budget.metadata.namespace.clone()?,
+        selector: selector.and_then(Result::ok).unwrap_or_else(LabelSelector::nothing),
+        allowed: status.and_then(|status| status.disruptions_allowed).unwrap_or_default().into(),
+        disrupted: disrupted.into_iter().flat_map(BTreeMap::keys).cloned().collect(),
+    })
 }
 
 /// Watches until nobody listens. `see` boils an object down; what it gives nothing for is as good as gone.
@@ -128,6 +175,15 @@ async fn follow<K, T, Id>(
     }
 }
 
+fn gives_way(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| {
+        condition.type_ == "DisruptionTarget"
+            && condition.status == "True"
+            && condition.reason.as_deref() == Some("PreemptionByScheduler")
+    })
+}
+
 fn see(pod: &Pod, scheduler_name: &str, demands: &mut Demands) -> Option<SeenPod> {
     let (metadata, spec, status) = (&pod.metadata, pod.spec.as_ref()?, pod.status.as_ref());
     let phase = status.and_then(|status| status.phase.as_deref());
@@ -146,31 +202,13 @@ fn see(pod: &Pod, scheduler_name: &str, demands: &mut Demands) -> Option<SeenPod
         namespace: metadata.namespace.clone()?,
         name: metadata.name.clone()?,
         node: spec.node_name.clone().filter(|node| !node.is_empty()),
-        demand: demands.intern(Demand::of(pod).unbound()),
+        demand: demands.of(pod),
         priority: spec.priority.unwrap_or_default(),
+        never_preempts: spec.preemption_policy.as_deref() == Some("Never"),
+        started: status.and_then(|status| status.start_time.as_ref()).map(|time| time.0.as_second()),
+        is_giving_way: metadata.deletion_timestamp.is_some() && gives_way(pod),
+        nominated: status.and_then(|status| status.nominated_node_name.clone()).filter(|node| !node.is_empty()),
         is_ours: ours && !gated && metadata.deletion_timestamp.is_none(),
         unschedulable,
     })
-}
-
-/// Equal demands share their memory.
-#[derive(Default)]
-struct Demands {
-    known: HashSet<Arc<Demand>>,
-    swept: usize,
-}
-
-impl Demands {
-    fn intern(&mut self, demand: Demand) -> Arc<Demand> {
-        if let Some(known) = self.known.get(&demand) {
-            return Arc::clone(known);
-        }
-        if self.known.len() > 2 * self.swept.max(DEMANDS_MIN) {
-            self.known.retain(|demand| Arc::strong_count(demand) > 1);
-            self.swept = self.known.len();
-        }
-        let demand = Arc::new(demand);
-        self.known.insert(Arc::clone(&demand));
-        demand
-    }
 }

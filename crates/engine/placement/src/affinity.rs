@@ -33,11 +33,15 @@ struct NameCondition {
 impl NodeAffinity {
     pub(crate) fn read(spec: &core::PodSpec) -> Self {
         let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+        Self::of(affinity, spec.node_selector.as_ref())
+    }
+
+    pub(crate) fn of(affinity: Option<&core::NodeAffinity>, selector: Option<&BTreeMap<String, String>>) -> Self {
         let required = affinity.and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
         let preferred = affinity.and_then(|node| node.preferred_during_scheduling_ignored_during_execution.as_ref());
         let preferred = preferred.into_iter().flatten().filter(|term| term.weight != 0);
         Self {
-            selector: spec.node_selector.clone().unwrap_or_default(),
+            selector: selector.cloned().unwrap_or_default(),
             required: required.map(|selector| selector.node_selector_terms.iter().map(Term::read).collect()),
             preferred: preferred
                 .map(|term| (i64::from(term.weight), Term::read(&term.preference)))
@@ -61,12 +65,9 @@ impl NodeAffinity {
         names.all(|name| name == Some(first)).then_some(first)
     }
 
-    /// How much of what the pod would like the node has, from 0 to 100.
+    /// The sum of the weights of what the pod would like and the node has.
     pub(crate) fn preference(&self, name: &str, labels: &BTreeMap<String, String>) -> i64 {
-        let total: i64 = self.preferred.iter().map(|(weight, _)| weight).sum();
-        let fulfilled = self.preferred.iter().filter(|(_, term)| term.holds(name, labels));
-        let fulfilled: i64 = fulfilled.map(|(weight, _)| weight).sum();
-        if total > 0 { 100 * fulfilled / total } else { 0 }
+        self.preferred.iter().filter(|(_, term)| term.holds(name, labels)).map(|(weight, _)| weight).sum()
     }
 }
 

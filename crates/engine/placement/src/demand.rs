@@ -1,21 +1,37 @@
 //! What placement needs to know of a pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
 
 use crate::affinity::NodeAffinity;
+use crate::matcher::Identity;
+use crate::relations::Relations;
 use crate::resources::Resources;
+use crate::shared::Shared;
 use crate::taint::Toleration;
 
 /// Scores count a container that requests no CPU or memory as if it requested this much, as upstream does.
 const UNSTATED_CPU_MILLIS: i64 = 100;
 const UNSTATED_MEMORY_BYTES: i64 = 200 * 1024 * 1024;
+/// Controllers whose pods are spread by default.
+const SPREADING_KINDS: [&str; 3] = ["ReplicaSet", "ReplicationController", "StatefulSet"];
+/// Parts of demands are interned; unused ones are swept when their number has doubled, but not below this.
+const INTERNED_MIN: usize = 1024;
 
-/// What a pod demands of its node. Pods with equal demands fit the same nodes equally well.
+/// What a pod demands. Pods with equal demands fit the same nodes equally well.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Demand {
+    pub(crate) local: Shared<Local>,
+    pub(crate) identity: Shared<Identity>,
+    pub(crate) relations: Shared<Relations>,
+}
+
+/// What a pod demands of its node, whatever other pods there are elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Local {
     pub(crate) requests: Resources,
     /// CPU (thousandths) and memory (bytes) as scores count them.
     pub(crate) scored: [i64; 2],
@@ -24,8 +40,8 @@ pub struct Demand {
     pub(crate) ports: Vec<HostPort>,
     /// `spec.nodeName` of a pod that is not bound: it may go there and nowhere else.
     pub(crate) node_name: Option<String>,
-    /// Pods of one controller are spread: this is its uid.
-    pub(crate) group: Option<String>,
+    /// The images of all containers, with their tags.
+    pub(crate) images: Vec<String>,
 }
 
 /// A port of the node that a pod takes.
@@ -48,12 +64,47 @@ impl Demand {
     /// Reads a pod that is to be placed or has been.
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
-        let owners = pod.metadata.owner_references.iter().flatten();
-        let group = owners.into_iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone());
-        let Some(spec) = &pod.spec else { return Self { group, ..Self::default() } };
+        let identity = Identity {
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            labels: pod.metadata.labels.clone().unwrap_or_default(),
+            group: group(pod),
+            is_ending: pod.metadata.deletion_timestamp.is_some(),
+        };
+        let Some(spec) = &pod.spec else {
+            return Self { identity: Shared::new(identity), ..Self::default() };
+        };
+        Self {
+            local: Shared::new(Local::read(spec)),
+            relations: Shared::new(Relations::read(spec, &identity)),
+            identity: Shared::new(identity),
+        }
+    }
+
+    /// Whether other pods can make a difference to where the pod may go.
+    #[must_use]
+    pub fn is_social(&self) -> bool {
+        !self.relations.is_empty()
+    }
+
+    /// The pod's namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.identity.namespace
+    }
+
+    /// The pod's labels.
+    #[must_use]
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.identity.labels
+    }
+}
+
+impl Local {
+    fn read(spec: &PodSpec) -> Self {
         let mut tolerations: Vec<_> = spec.tolerations.iter().flatten().map(Toleration::read).collect();
         tolerations.sort_unstable();
         tolerations.dedup();
+        let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
         Self {
             requests: requests(spec, requested),
             scored: {
@@ -64,16 +115,69 @@ impl Demand {
             tolerations,
             ports: host_ports(spec),
             node_name: spec.node_name.clone().filter(|name| !name.is_empty()),
-            group,
+            images: containers.map(|container| tagged(container.image.as_deref().unwrap_or_default())).collect(),
         }
     }
+}
 
-    /// The same demand of a pod that is not bound to the node it names.
-    #[must_use]
-    pub fn unbound(mut self) -> Self {
-        self.node_name = None;
-        self
+/// Keeps one copy of what demands have in common.
+#[derive(Debug, Default)]
+pub struct Demands {
+    locals: Interned<Local>,
+    identities: Interned<Identity>,
+    relations: Interned<Relations>,
+}
+
+impl Demands {
+    /// What a pod demands; a pod that is bound does not demand its node by name.
+    pub fn of(&mut self, pod: &Pod) -> Demand {
+        let mut demand = Demand::of(pod);
+        if demand.local.node_name.is_some() {
+            demand.local = Shared::new(Local { node_name: None, ..Local::clone(&demand.local) });
+        }
+        Demand {
+            local: self.locals.intern(demand.local),
+            identity: self.identities.intern(demand.identity),
+            relations: self.relations.intern(demand.relations),
+        }
     }
+}
+
+#[derive(Debug)]
+struct Interned<T> {
+    known: HashSet<Shared<T>>,
+    swept: usize,
+}
+
+impl<T> Default for Interned<T> {
+    fn default() -> Self {
+        Self { known: HashSet::new(), swept: 0 }
+    }
+}
+
+impl<T: Eq + Hash> Interned<T> {
+    fn intern(&mut self, value: Shared<T>) -> Shared<T> {
+        if let Some(known) = self.known.get(&value) {
+            return known.clone();
+        }
+        if self.known.len() > 2 * self.swept.max(INTERNED_MIN) {
+            self.known.retain(Shared::is_shared);
+            self.swept = self.known.len();
+        }
+        self.known.insert(value.clone());
+        value
+    }
+}
+
+fn group(pod: &Pod) -> Option<String> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let controller = owners.find(|owner| owner.controller == Some(true))?;
+    SPREADING_KINDS.contains(&controller.kind.as_str()).then(|| controller.uid.clone())
+}
+
+/// The name under which nodes report an image.
+fn tagged(image: &str) -> String {
+    if image.rfind(':') <= image.rfind('/') { format!("{image}:latest") } else { image.to_owned() }
 }
 
 /// KEP-753's rule: init containers run one after the other, sidecars from their turn on, containers all at once.
@@ -178,7 +282,7 @@ mod tests {
     #[test]
     fn requests_of_all_kinds_of_containers() {
         let check = |spec: Value, cpu_millis: i64, memory_bytes: i64| {
-            let requests = demand(spec.clone()).requests;
+            let requests = demand(spec.clone()).local.requests.clone();
             assert_eq!((requests.cpu_millis, requests.memory_bytes), (cpu_millis, memory_bytes), "{spec}");
         };
         check(json!({"containers": []}), 0, 0);
@@ -205,7 +309,7 @@ mod tests {
     #[test]
     fn scores_assume_what_is_not_stated() {
         assert_eq!(
-            demand(json!({"containers": [{"name": "c"}, container("1", "0")]})).scored,
+            demand(json!({"containers": [{"name": "c"}, container("1", "0")]})).local.scored,
             [1100, UNSTATED_MEMORY_BYTES]
         );
     }
@@ -213,7 +317,7 @@ mod tests {
     #[test]
     fn ports_of_the_host() {
         let ports = json!([{"containerPort": 80, "hostPort": 80}, {"containerPort": 81}, {"containerPort": 53, "hostPort": 53, "protocol": "UDP", "hostIP": "10.0.0.1"}]);
-        let ports = demand(json!({"containers": [{"name": "c", "ports": ports}]})).ports;
+        let ports = demand(json!({"containers": [{"name": "c", "ports": ports}]})).local.ports.clone();
         assert_eq!(ports.len(), 2);
         let other =
             |port, protocol: &str, address: &str| HostPort { port, protocol: protocol.into(), address: address.into() };

@@ -5,27 +5,43 @@
 //! | ready | it is its turn: highest priority first, then the one that came first |
 //! | taken | it was placed and bound (`remove`), fits nowhere (`wait`), or something went wrong (`retry`) |
 //! | backing off | its time has come: 1 s after the first attempt, doubling up to 10 s |
-//! | waiting | a node changed so that it would fit (`reactivate`), or five minutes have passed |
+//! | waiting | something changed that can help it (`reactivate`), or five minutes have passed |
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cluster::Uid;
 use crate::demand::Demand;
+use crate::refusal::Unschedulable;
 
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// A pod whose turn it is.
+/// A pod that has no node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queued {
     /// The pod.
     pub uid: Uid,
     /// What it demands.
-    pub demand: Arc<Demand>,
+    pub demand: Demand,
+    /// `spec.priority`.
+    pub priority: i32,
+    /// The number of its profile.
+    pub profile: usize,
+}
+
+/// Pods that wait for the same.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The number of their profile.
+    pub profile: usize,
+    /// What each demands.
+    pub demand: Demand,
+    /// Why the last of them that was tried fits nowhere.
+    pub reason: Unschedulable,
+    uids: HashSet<Uid>,
 }
 
 /// The pods without a node. Times are since any fixed moment that the caller chooses.
@@ -34,14 +50,15 @@ pub struct Queue {
     pods: HashMap<Uid, Entry>,
     ready: BTreeSet<(Reverse<i32>, u64, Uid)>,
     timers: BTreeSet<(Duration, Uid)>,
-    waiting: HashMap<Arc<Demand>, HashSet<Uid>>,
+    waiting: HashMap<(usize, Demand), Waiting>,
     arrivals: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
-    demand: Arc<Demand>,
+    demand: Demand,
     priority: i32,
+    profile: usize,
     arrival: u64,
     attempts: u32,
     /// Not before this time.
@@ -76,9 +93,10 @@ impl Queue {
     }
 
     /// Adds a pod; a known pod whose demand or priority changed becomes ready at once.
-    pub fn add(&mut self, uid: Uid, demand: Arc<Demand>, priority: i32) {
+    pub fn add(&mut self, pod: Queued) {
+        let Queued { uid, demand, priority, profile } = pod;
         let known = self.pods.get(&uid);
-        if known.is_some_and(|entry| entry.demand == demand && entry.priority == priority) {
+        if known.is_some_and(|entry| entry.demand == demand && entry.priority == priority && entry.profile == profile) {
             return;
         }
         let arrival = known.map_or(self.arrivals, |entry| entry.arrival);
@@ -86,7 +104,7 @@ impl Queue {
         self.remove(&uid);
         self.arrivals += 1;
         let state = if taken { State::Taken } else { State::Ready };
-        let entry = Entry { demand, priority, arrival, attempts: 0, earliest: Duration::ZERO, state };
+        let entry = Entry { demand, priority, profile, arrival, attempts: 0, earliest: Duration::ZERO, state };
         if !taken {
             self.ready.insert(entry.rank(&uid));
         }
@@ -102,7 +120,7 @@ impl Queue {
             State::BackingOff { until } => drop(self.timers.remove(&(until, uid.clone()))),
             State::Waiting { until } => {
                 self.timers.remove(&(until, uid.clone()));
-                self.stop_waiting(&entry.demand, uid);
+                self.stop_waiting(entry.profile, &entry.demand, uid);
             }
         }
     }
@@ -115,7 +133,8 @@ impl Queue {
         entry.state = State::Taken;
         entry.attempts += 1;
         entry.earliest = now + backoff(entry.attempts);
-        Some(Queued { demand: Arc::clone(&entry.demand), uid })
+        let (demand, priority, profile) = (entry.demand.clone(), entry.priority, entry.profile);
+        Some(Queued { uid, demand, priority, profile })
     }
 
     /// Whether a pod is ready now.
@@ -124,12 +143,18 @@ impl Queue {
         !self.ready.is_empty()
     }
 
-    /// A taken pod fits nowhere: it waits until a node changes.
-    pub fn wait(&mut self, uid: &Uid, now: Duration) {
+    /// A taken pod fits nowhere: it waits until something changes.
+    pub fn wait(&mut self, uid: &Uid, reason: &Unschedulable, now: Duration) {
         let Some(entry) = self.pods.get_mut(uid).filter(|entry| entry.state == State::Taken) else { return };
         let until = now + WAIT_MAX;
         entry.state = State::Waiting { until };
-        self.waiting.entry(Arc::clone(&entry.demand)).or_default().insert(uid.clone());
+        let (profile, demand) = (entry.profile, &entry.demand);
+        let new = || Waiting { profile, demand: demand.clone(), reason: reason.clone(), uids: HashSet::new() };
+        let waiting = self.waiting.entry((profile, demand.clone())).or_insert_with(new);
+        if waiting.reason != *reason {
+            waiting.reason = reason.clone();
+        }
+        waiting.uids.insert(uid.clone());
         self.timers.insert((until, uid.clone()));
     }
 
@@ -141,11 +166,12 @@ impl Queue {
         self.timers.insert((until, uid.clone()));
     }
 
-    /// Something changed: pods that wait and whose demand `fits` says could now be met try again, after their
-    /// back-off. Asked once for each class of pods.
-    pub fn reactivate(&mut self, now: Duration, mut fits: impl FnMut(&Demand) -> bool) {
-        let classes: Vec<Arc<Demand>> = self.waiting.keys().filter(|demand| fits(demand)).map(Arc::clone).collect();
-        for uid in classes.iter().filter_map(|demand| self.waiting.remove(demand)).flatten() {
+    /// Something changed: pods that wait and that `helps` says it could help try again, after their back-off. Asked
+    /// once for all pods that wait for the same.
+    pub fn reactivate(&mut self, now: Duration, mut helps: impl FnMut(&Waiting) -> bool) {
+        let helped: Vec<(usize, Demand)> =
+            self.waiting.iter().filter(|(_, waiting)| helps(waiting)).map(|(key, _)| key.clone()).collect();
+        for uid in helped.iter().filter_map(|key| self.waiting.remove(key)).flat_map(|waiting| waiting.uids) {
             let Some(entry) = self.pods.get_mut(&uid) else { continue };
             if let State::Waiting { until } = entry.state {
                 self.timers.remove(&(until, uid.clone()));
@@ -174,20 +200,21 @@ impl Queue {
             }
             let Some(entry) = self.pods.get_mut(&uid) else { continue };
             let was_waiting = matches!(entry.state, State::Waiting { .. });
-            let demand = Arc::clone(&entry.demand);
+            let (profile, demand) = (entry.profile, entry.demand.clone());
             entry.state = State::Ready;
             self.ready.insert(entry.rank(&uid));
             if was_waiting {
-                self.stop_waiting(&demand, &uid);
+                self.stop_waiting(profile, &demand, &uid);
             }
         }
     }
 
-    fn stop_waiting(&mut self, demand: &Arc<Demand>, uid: &Uid) {
-        if let Some(class) = self.waiting.get_mut(demand) {
-            class.remove(uid);
-            if class.is_empty() {
-                self.waiting.remove(demand);
+    fn stop_waiting(&mut self, profile: usize, demand: &Demand, uid: &Uid) {
+        let key = (profile, demand.clone());
+        if let Some(waiting) = self.waiting.get_mut(&key) {
+            waiting.uids.remove(uid);
+            if waiting.uids.is_empty() {
+                self.waiting.remove(&key);
             }
         }
     }
@@ -207,6 +234,8 @@ fn backoff(attempts: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::serde_json::{from_value, json};
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -215,8 +244,14 @@ mod tests {
         Uid(name.into())
     }
 
-    fn demand(group: &str) -> Arc<Demand> {
-        Arc::new(Demand { group: Some(group.to_owned()), ..Demand::default() })
+    /// A pod of a namespace of its own, so that it waits alone.
+    fn queued(name: &str, namespace: &str, priority: i32) -> Queued {
+        let pod = json!({"metadata": {"namespace": namespace}, "spec": {"containers": []}});
+        Queued { uid: uid(name), demand: Demand::of(&from_value(pod).unwrap()), priority, profile: 0 }
+    }
+
+    fn wait(queue: &mut Queue, name: &str, now: Duration) {
+        queue.wait(&uid(name), &Unschedulable::default(), now);
     }
 
     fn popped(queue: &mut Queue, now: Duration) -> Vec<String> {
@@ -227,9 +262,9 @@ mod tests {
     fn priority_then_arrival() {
         let mut queue = Queue::default();
         for (name, priority) in [("a", 0), ("b", 10), ("c", 0), ("d", 10)] {
-            queue.add(uid(name), demand(""), priority);
+            queue.add(queued(name, "", priority));
         }
-        queue.add(uid("a"), demand(""), 0);
+        queue.add(queued("a", "", 0));
         assert_eq!(popped(&mut queue, SECOND), ["b", "d", "a", "c"]);
         assert_eq!(queue.len(), 4, "taken pods are not forgotten");
     }
@@ -237,16 +272,16 @@ mod tests {
     #[test]
     fn waiting_pods_wake_when_their_class_fits() {
         let mut queue = Queue::default();
-        queue.add(uid("a"), demand("x"), 0);
-        queue.add(uid("b"), demand("y"), 0);
+        queue.add(queued("a", "x", 0));
+        queue.add(queued("b", "y", 0));
         assert_eq!(popped(&mut queue, SECOND), ["a", "b"]);
-        queue.wait(&uid("a"), SECOND);
-        queue.wait(&uid("b"), SECOND);
+        wait(&mut queue, "a", SECOND);
+        wait(&mut queue, "b", SECOND);
         assert!(popped(&mut queue, 100 * SECOND).is_empty());
         let mut asked = 0;
         queue.reactivate(100 * SECOND, |class| {
             asked += 1;
-            class.group.as_deref() == Some("y")
+            class.demand.namespace() == "y"
         });
         assert_eq!(asked, 2);
         assert_eq!(popped(&mut queue, 100 * SECOND), ["b"]);
@@ -256,7 +291,7 @@ mod tests {
     #[test]
     fn attempts_back_off() {
         let mut queue = Queue::default();
-        queue.add(uid("a"), demand(""), 0);
+        queue.add(queued("a", "", 0));
         let mut now = SECOND;
         for pause in [1, 2, 4, 8, 10, 10] {
             assert_eq!(popped(&mut queue, now), ["a"]);
@@ -272,9 +307,9 @@ mod tests {
     #[test]
     fn a_reactivated_pod_still_backs_off() {
         let mut queue = Queue::default();
-        queue.add(uid("a"), demand(""), 0);
+        queue.add(queued("a", "", 0));
         assert_eq!(popped(&mut queue, SECOND), ["a"]);
-        queue.wait(&uid("a"), SECOND);
+        wait(&mut queue, "a", SECOND);
         queue.reactivate(SECOND, |_| true);
         assert!(!queue.has_ready(SECOND));
         assert_eq!(popped(&mut queue, 2 * SECOND), ["a"]);
@@ -283,10 +318,10 @@ mod tests {
     #[test]
     fn a_changed_pod_is_tried_at_once() {
         let mut queue = Queue::default();
-        queue.add(uid("a"), demand("x"), 0);
+        queue.add(queued("a", "x", 0));
         assert_eq!(popped(&mut queue, SECOND), ["a"]);
-        queue.wait(&uid("a"), SECOND);
-        queue.add(uid("a"), demand("y"), 0);
+        wait(&mut queue, "a", SECOND);
+        queue.add(queued("a", "y", 0));
         assert_eq!(popped(&mut queue, SECOND), ["a"]);
     }
 }

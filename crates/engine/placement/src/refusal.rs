@@ -3,52 +3,146 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::profile::Plugin;
+
 /// Why one node is no place for a pod.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Refusal {
     Unschedulable,
     NodeName,
-    Taint { key: String, value: String },
+    Taint {
+        key: String,
+        value: String,
+    },
     Affinity,
+    EnforcedAffinity,
+    /// The pod names another node.
+    NotNamed,
     Ports,
     TooManyPods,
     Insufficient(String),
+    SpreadWithoutLabel,
+    Spread,
+    PodAffinity,
+    PodAntiAffinity,
+    ExistingAntiAffinity,
+    /// Preemption would change nothing here.
+    PreemptionIsOfNoHelp,
+    /// There is nobody of lower priority here.
+    NoVictims,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Refusal {
+    /// Whether it stays whoever leaves the node.
+    fn is_final(&self) -> bool {
         match self {
-            Self::Unschedulable => f.write_str("node(s) were unschedulable"),
-            Self::NodeName => f.write_str("node(s) didn't match the requested node name"),
-            Self::Taint { key, value } => write!(f, "node(s) had untolerated taint {{{key}: {value}}}"),
-            Self::Affinity => f.write_str("node(s) didn't match Pod's node affinity/selector"),
-            Self::Ports => f.write_str("node(s) didn't have free ports for the requested pod ports"),
-            Self::TooManyPods => f.write_str("Too many pods"),
-            Self::Insufficient(resource) => write!(f, "Insufficient {resource}"),
+            Self::Ports
+            | Self::TooManyPods
+            | Self::Insufficient(_)
+            | Self::Spread
+            | Self::PodAntiAffinity
+            | Self::ExistingAntiAffinity => false,
+            Self::Unschedulable
+            | Self::NodeName
+            | Self::Taint { .. }
+            | Self::Affinity
+            | Self::EnforcedAffinity
+            | Self::NotNamed
+            | Self::SpreadWithoutLabel
+            | Self::PodAffinity
+            | Self::PreemptionIsOfNoHelp
+            | Self::NoVictims => true,
+        }
+    }
+
+    fn plugin(&self) -> Option<Plugin> {
+        match self {
+            Self::Unschedulable => Some(Plugin::NodeUnschedulable),
+            Self::NodeName => Some(Plugin::NodeName),
+            Self::Taint { .. } => Some(Plugin::TaintToleration),
+            Self::Affinity | Self::EnforcedAffinity | Self::NotNamed => Some(Plugin::NodeAffinity),
+            Self::Ports => Some(Plugin::NodePorts),
+            Self::TooManyPods | Self::Insufficient(_) => Some(Plugin::NodeResourcesFit),
+            Self::SpreadWithoutLabel | Self::Spread => Some(Plugin::PodTopologySpread),
+            Self::PodAffinity | Self::PodAntiAffinity | Self::ExistingAntiAffinity => Some(Plugin::InterPodAffinity),
+            Self::PreemptionIsOfNoHelp | Self::NoVictims => None,
         }
     }
 }
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Taint { key, value } => return write!(f, "node(s) had untolerated taint {{{key}: {value}}}"),
+            Self::Insufficient(resource) => return write!(f, "Insufficient {resource}"),
+            Self::Unschedulable => "node(s) were unschedulable",
+            Self::NodeName => "node(s) didn't match the requested node name",
+            Self::Affinity => "node(s) didn't match Pod's node affinity/selector",
+            Self::EnforcedAffinity => "node(s) didn't match scheduler-enforced node affinity",
+            Self::NotNamed => "node(s) didn't satisfy plugin(s) [NodeAffinity]",
+            Self::Ports => "node(s) didn't have free ports for the requested pod ports",
+            Self::TooManyPods => "Too many pods",
+            Self::SpreadWithoutLabel => "node(s) didn't match pod topology spread constraints (missing required label)",
+            Self::Spread => "node(s) didn't match pod topology spread constraints",
+            Self::PodAffinity => "node(s) didn't match pod affinity rules",
+            Self::PodAntiAffinity => "node(s) didn't match pod anti-affinity rules",
+            Self::ExistingAntiAffinity => "node(s) didn't satisfy existing pods anti-affinity rules",
+            Self::PreemptionIsOfNoHelp => "Preemption is not helpful for scheduling",
+            Self::NoVictims => "No preemption victims found for incoming pod",
+        })
+    }
+}
+
+/// All that one node says against a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Refusals {
+    pub(crate) reasons: Vec<Refusal>,
+    /// Whether they stay whoever leaves the node: preemption does not help.
+    pub(crate) is_final: bool,
+}
+
+impl From<Refusal> for Refusals {
+    fn from(reason: Refusal) -> Self {
+        Self { is_final: reason.is_final(), reasons: vec![reason] }
+    }
+}
+
 /// Why no node is a place for a pod: `0/3 nodes are available: 1 Insufficient cpu, 2 Too many pods.`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unschedulable {
     nodes: usize,
     reasons: BTreeMap<Refusal, usize>,
+    /// What came of looking for pods that could give way.
+    preemption: Option<String>,
 }
 
 impl Unschedulable {
-    pub(crate) fn count<'a>(refusals: impl Iterator<Item = &'a [Refusal]>) -> Self {
-        let mut counted = Self { nodes: 0, reasons: BTreeMap::new() };
-        for of_node in refusals {
-            counted.nodes += 1;
-            for refusal in of_node {
-                match counted.reasons.get_mut(refusal) {
-                    Some(count) => *count += 1,
-                    None => drop(counted.reasons.insert(refusal.clone(), 1)),
-                }
+    /// What `nodes` of the nodes say.
+    pub(crate) fn count(&mut self, refusals: &Refusals, nodes: usize) {
+        for reason in &refusals.reasons {
+            match self.reasons.get_mut(reason) {
+                Some(count) => *count += nodes,
+                None => drop(self.reasons.insert(reason.clone(), nodes)),
             }
         }
-        counted
+    }
+
+    /// There are `nodes` more.
+    pub(crate) fn add_nodes(&mut self, nodes: usize) {
+        self.nodes += nodes;
+    }
+
+    /// Adds what came of looking for pods that could give way.
+    #[must_use]
+    pub fn with_preemption(mut self, outcome: &impl fmt::Display) -> Self {
+        self.preemption = Some(outcome.to_string());
+        self
+    }
+
+    /// Whether one of the plugins had a say in it.
+    #[must_use]
+    pub fn is_by(&self, plugin: Plugin) -> bool {
+        self.reasons.keys().any(|reason| reason.plugin() == Some(plugin))
     }
 }
 
@@ -62,6 +156,13 @@ impl fmt::Display for Unschedulable {
         let mut reasons: Vec<String> =
             self.reasons.iter().map(|(refusal, count)| format!("{count} {refusal}")).collect();
         reasons.sort_unstable();
-        write!(f, "0/{} nodes are available: {}.", self.nodes, reasons.join(", "))
+        write!(f, "0/{} nodes are available:", self.nodes)?;
+        if !reasons.is_empty() {
+            write!(f, " {}.", reasons.join(", "))?;
+        }
+        match &self.preemption {
+            Some(outcome) => write!(f, " preemption: {outcome}"),
+            None => Ok(()),
+        }
     }
 }

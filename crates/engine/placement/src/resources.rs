@@ -51,23 +51,36 @@ impl Resources {
         self.memory_bytes = with(self.memory_bytes, other.memory_bytes);
         self.ephemeral_bytes = with(self.ephemeral_bytes, other.ephemeral_bytes);
         for (name, amount) in &other.others {
-            let own = self.others.entry(name.clone()).or_default();
-            *own = with(*own, *amount);
+            match self.others.get_mut(name) {
+                Some(own) => *own = with(*own, *amount),
+                None => drop(self.others.insert(name.clone(), with(0, *amount))),
+            }
         }
     }
 
-    /// The names of what is asked for and not left over; `self` is what was asked for.
-    pub(crate) fn lacking(&self, capacity: &Self, used: &Self) -> Vec<String> {
-        let lacks = |asked: i64, capacity: i64, used: i64| asked > 0 && asked > capacity.saturating_sub(used);
+    /// What is asked for and not left over; `self` is what is asked for.
+    pub(crate) fn lacking(&self, capacity: &Self, used: &Self, ignored: impl Fn(&str) -> bool) -> Vec<Lack> {
+        let mut lacking = Vec::new();
+        let mut check = |name: &str, asked: i64, capacity: i64, used: i64| {
+            if asked > 0 && asked > capacity.saturating_sub(used) {
+                lacking.push(Lack { resource: name.to_owned(), exceeds_capacity: asked > capacity });
+            }
+        };
+        check("cpu", self.cpu_millis, capacity.cpu_millis, used.cpu_millis);
+        check("memory", self.memory_bytes, capacity.memory_bytes, used.memory_bytes);
+        check("ephemeral-storage", self.ephemeral_bytes, capacity.ephemeral_bytes, used.ephemeral_bytes);
         let amount = |of: &Self, name: &str| of.others.get(name).copied().unwrap_or_default();
-        let named = [
-            ("cpu", self.cpu_millis, capacity.cpu_millis, used.cpu_millis),
-            ("memory", self.memory_bytes, capacity.memory_bytes, used.memory_bytes),
-            ("ephemeral-storage", self.ephemeral_bytes, capacity.ephemeral_bytes, used.ephemeral_bytes),
-        ];
-        let named = named.into_iter().filter(|(_, asked, capacity, used)| lacks(*asked, *capacity, *used));
-        let others =
-            self.others.iter().filter(|(name, asked)| lacks(**asked, amount(capacity, name), amount(used, name)));
-        named.map(|(name, ..)| name.to_owned()).chain(others.map(|(name, _)| name.clone())).collect()
+        for (name, asked) in self.others.iter().filter(|(name, _)| !ignored(name)) {
+            check(name, *asked, amount(capacity, name), amount(used, name));
+        }
+        lacking
     }
+}
+
+/// A resource of which there is not enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lack {
+    pub(crate) resource: String,
+    /// The node has never as much.
+    pub(crate) exceeds_capacity: bool,
 }

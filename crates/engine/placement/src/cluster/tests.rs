@@ -1,9 +1,7 @@
 use k8s_openapi::serde_json::{Value, from_value, json};
-use proptest::prelude::*;
+use minato_select::LabelSelector;
 
 use super::*;
-use crate::refusal::Refusal;
-use crate::score::local_score;
 
 fn node(name: &str, extra: Value) -> Node {
     let mut node = json!({"metadata": {"name": name}, "spec": {}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}}});
@@ -17,8 +15,39 @@ fn node(name: &str, extra: Value) -> Node {
     from_value(node).unwrap()
 }
 
-fn pod(spec: Value) -> Arc<Demand> {
-    Arc::new(Demand::of(&from_value(json!({"spec": spec})).unwrap()))
+fn demand(spec: Value) -> Demand {
+    Demand::of(&from_value(json!({"metadata": {"namespace": "default"}, "spec": spec})).unwrap())
+}
+
+fn labelled(labels: Value, spec: Value) -> Demand {
+    Demand::of(&from_value(json!({"metadata": {"namespace": "default", "labels": labels}, "spec": spec})).unwrap())
+}
+
+fn uid(name: impl ToString) -> Uid {
+    Uid(name.to_string().into())
+}
+
+fn put(cluster: &mut Cluster, name: impl ToString, demand: &Demand, priority: i32, node: &str) {
+    let pod = Pod {
+        name: name.to_string().into(),
+        demand: demand.clone(),
+        priority,
+        started: Some(i64::from(priority)),
+        is_giving_way: false,
+    };
+    cluster.put(&uid(name), pod, node);
+}
+
+fn ask<'a>(uid: &'a Uid, demand: &'a Demand, priority: i32) -> Ask<'a> {
+    Ask { uid, demand, priority, profile: 0 }
+}
+
+/// The place of a new pod, or why there is none.
+fn place(cluster: &mut Cluster, demand: &Demand) -> String {
+    match cluster.place(&ask(&uid("new"), demand, 0)) {
+        Ok(node) => node.to_string(),
+        Err(reason) => reason.to_string(),
+    }
 }
 
 fn cpu(cpu: &str) -> Value {
@@ -36,10 +65,7 @@ fn check(nodes: &[(&str, Value)], spec: Value, expected: &str) {
     for (name, extra) in nodes {
         cluster.set_node(&node(name, extra.clone()));
     }
-    let found = match cluster.place(&pod(spec.clone())) {
-        Ok(name) => name.to_string(),
-        Err(error) => error.to_string(),
-    };
+    let found = place(&mut cluster, &demand(spec.clone()));
     assert_eq!(found, expected, "{spec} on {nodes:?}");
 }
 
@@ -91,6 +117,7 @@ fn filters_and_their_words() {
     check(&[plain(), ("b", json!({"labels": {"x": "y"}}))], with(cpu("1"), "nodeSelector", json!({"x": "y"})), "b");
     check(&[plain()], with(cpu("1"), "nodeSelector", json!({"x": "y"})), not_affine);
     let labelled = || [("a", json!({"labels": {"n": "3"}}))];
+    let not_named = "0/1 nodes are available: 1 node(s) didn't satisfy plugin(s) [NodeAffinity].";
     for (terms, fits) in [
         (expression("n", "In", json!(["3", "4"])), true),
         (expression("n", "NotIn", json!(["3", "4"])), false),
@@ -102,12 +129,13 @@ fn filters_and_their_words() {
         (json!([{}]), false),
         (json!([]), false),
         (json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]}]), true),
-        (json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b"]}]}]), false),
         (json!([{"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["b"]}]}]), true),
     ] {
         let expected = if fits { "a" } else { not_affine };
         check(&labelled(), with(cpu("1"), "affinity", affinity(terms)), expected);
     }
+    let other = json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b"]}]}]);
+    check(&labelled(), with(cpu("1"), "affinity", affinity(other)), not_named);
     check(
         &[plain()],
         with(cpu("1"), "nodeName", json!("b")),
@@ -119,15 +147,13 @@ fn filters_and_their_words() {
 fn ports_are_taken_once() {
     let mut cluster = Cluster::default();
     cluster.set_node(&node("a", json!({})));
-    let demand = pod(json!({"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]}));
-    assert!(cluster.place(&demand).is_ok());
-    cluster.put(&Uid("1".into()), &demand, "a");
-    assert_eq!(
-        cluster.place(&demand).unwrap_err().to_string(),
-        "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."
-    );
-    assert_eq!(cluster.take(&Uid("1".into())).as_deref(), Some("a"));
-    assert!(cluster.place(&demand).is_ok());
+    let demand = demand(json!({"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]}));
+    assert_eq!(place(&mut cluster, &demand), "a");
+    put(&mut cluster, 1, &demand, 0, "a");
+    let refused = "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.";
+    assert_eq!(place(&mut cluster, &demand), refused);
+    assert_eq!(cluster.take(&uid(1)).unwrap().1.as_ref(), "a");
+    assert_eq!(place(&mut cluster, &demand), "a");
 }
 
 #[test]
@@ -143,129 +169,194 @@ fn preferences() {
     check(&[("a", json!({})), ("b", json!({"labels": {"x": ""}}))], with(cpu("1"), "affinity", preferred), "b");
 }
 
-#[test]
-fn groups_spread_over_nodes_and_zones() {
+/// Nodes a and b in zone 1, c and d in zone 2.
+fn zones() -> Cluster {
     let mut cluster = Cluster::default();
     for (name, zone) in [("a", "1"), ("b", "1"), ("c", "2"), ("d", "2")] {
-        cluster.set_node(&node(name, json!({"labels": {"topology.kubernetes.io/zone": zone}})));
+        let labels = json!({"topology.kubernetes.io/zone": zone, "kubernetes.io/hostname": name});
+        cluster.set_node(&node(name, json!({"labels": labels})));
     }
-    let demand = Arc::new(Demand { group: Some("rs".to_owned()), ..(*pod(cpu("10m"))).clone() });
+    cluster
+}
+
+#[test]
+fn pods_of_a_controller_spread_over_nodes_and_zones() {
+    let mut cluster = zones();
+    let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u", "controller": true}]);
+    let pod = json!({"metadata": {"namespace": "default", "ownerReferences": owner}, "spec": cpu("10m")});
+    let demand = Demand::of(&from_value(pod).unwrap());
     let mut order = Vec::new();
     for number in 0..4 {
-        let place = cluster.place(&demand).unwrap();
-        cluster.put(&Uid(number.to_string().into()), &demand, &place);
-        order.push(place.to_string());
+        let found = place(&mut cluster, &demand);
+        put(&mut cluster, number, &demand, 0, &found);
+        order.push(found);
     }
     assert_eq!(order, ["a", "c", "b", "d"]);
+}
+
+fn term(key: &str, labels: Value) -> Value {
+    json!({"topologyKey": key, "labelSelector": {"matchLabels": labels}})
+}
+
+fn pod_affinity(kind: &str, terms: Value) -> Value {
+    json!({kind: {"requiredDuringSchedulingIgnoredDuringExecution": terms}})
+}
+
+const ZONE: &str = "topology.kubernetes.io/zone";
+const HOST: &str = "kubernetes.io/hostname";
+
+#[test]
+fn affinity_to_other_pods() {
+    let red = || json!({"color": "red"});
+    let to_red =
+        labelled(json!({}), with(cpu("1"), "affinity", pod_affinity("podAffinity", json!([term(ZONE, red())]))));
+    let mut cluster = zones();
+    let nobody = "0/4 nodes are available: 4 node(s) didn't match pod affinity rules.";
+    assert_eq!(place(&mut cluster, &to_red), nobody);
+    put(&mut cluster, "red", &labelled(red(), cpu("1")), 0, "c");
+    assert_eq!(place(&mut cluster, &to_red), "d", "in the zone, and on the emptier node");
+
+    let itself = labelled(red(), with(cpu("1"), "affinity", pod_affinity("podAffinity", json!([term(ZONE, red())]))));
+    assert_eq!(place(&mut zones(), &itself), "a", "the first of its kind may come");
+
+    let alone = pod_affinity("podAntiAffinity", json!([term(ZONE, red())]));
+    let not_red = labelled(red(), with(cpu("1"), "affinity", alone));
+    assert_eq!(place(&mut cluster, &not_red), "a");
+    put(&mut cluster, "not red", &not_red, 0, "a");
+    let both = "0/4 nodes are available: 4 node(s) didn't match pod anti-affinity rules.";
+    assert_eq!(place(&mut cluster, &not_red), both);
+    let refused = "0/4 nodes are available: 2 node(s) didn't match pod affinity rules, \
+                   2 node(s) didn't satisfy existing pods anti-affinity rules.";
+    let blue = term(ZONE, json!({"color": "blue"}));
+    let far = labelled(red(), with(cpu("1"), "affinity", pod_affinity("podAffinity", json!([blue]))));
+    put(&mut cluster, "blue", &labelled(json!({"color": "blue"}), cpu("0")), 0, "a");
+    assert_eq!(place(&mut cluster, &far), refused);
+    cluster.take(&uid("not red"));
+    assert_eq!(place(&mut cluster, &far), "b", "in the zone, and on the emptier node");
+}
+
+#[test]
+fn affinity_over_namespaces() {
+    let term = json!([{"topologyKey": HOST, "labelSelector": {}, "namespaceSelector": {"matchLabels": {"team": "x"}}}]);
+    let wants = demand(with(cpu("1"), "affinity", pod_affinity("podAffinity", term)));
+    let mut cluster = zones();
+    let other = json!({"metadata": {"namespace": "other"}, "spec": cpu("1")});
+    put(&mut cluster, "other", &Demand::of(&from_value(other).unwrap()), 0, "b");
+    assert!(place(&mut cluster, &wants).contains("affinity rules"));
+    let labels = std::collections::BTreeMap::from([("team".to_owned(), "x".to_owned())]);
+    assert!(cluster.set_namespace("other", Some(labels.clone())));
+    assert!(!cluster.set_namespace("other", Some(labels)));
+    assert_eq!(place(&mut cluster, &wants), "b");
+    assert!(cluster.set_namespace("other", None));
+    assert!(place(&mut cluster, &wants).contains("affinity rules"));
+}
+
+#[test]
+fn spread_constraints() {
+    let spread = |key: &str, max_skew: i32, more: Value| {
+        let mut constraint = json!({"topologyKey": key, "maxSkew": max_skew, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "x"}}});
+        for (field, value) in more.as_object().into_iter().flatten() {
+            constraint[field] = value.clone();
+        }
+        labelled(json!({"app": "x"}), with(cpu("1"), "topologySpreadConstraints", json!([constraint])))
+    };
+    let zonal = spread(ZONE, 1, json!({}));
+    let mut cluster = zones();
+    for (number, expected) in ["a", "c", "b", "d", "a"].into_iter().enumerate() {
+        let found = place(&mut cluster, &zonal);
+        assert_eq!(found, expected, "pod {number}");
+        put(&mut cluster, number, &zonal, 0, &found);
+    }
+    // Zone 1 has three, zone 2 has two.
+    cluster.remove_node("d");
+    cluster.set_node(&node(
+        "c",
+        json!({"labels": {ZONE: "2"}, "allocatable": {"cpu": "1", "memory": "8Gi", "pods": "10"}}),
+    ));
+    let skewed = "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't match pod topology spread constraints.";
+    assert_eq!(place(&mut cluster, &zonal), skewed);
+    let no_label = "0/3 nodes are available: 1 Insufficient cpu, \
+                    2 node(s) didn't match pod topology spread constraints (missing required label).";
+    assert_eq!(place(&mut cluster, &spread("rack", 1, json!({}))), no_label);
+    let domains = spread(ZONE, 1, json!({"minDomains": 3}));
+    assert!(place(&mut zones(), &domains) == "a");
+    let mut cluster = zones();
+    put(&mut cluster, 1, &domains, 0, "a");
+    put(&mut cluster, 2, &domains, 0, "c");
+    assert_eq!(
+        place(&mut cluster, &domains),
+        "0/4 nodes are available: 4 node(s) didn't match pod topology spread constraints."
+    );
+    let other_hash = labelled(json!({"app": "x", "hash": "new"}), cpu("0"));
+    let by_hash = spread(ZONE, 1, json!({"matchLabelKeys": ["app"]}));
+    put(&mut cluster, 3, &other_hash, 0, "a");
+    assert_eq!(place(&mut cluster, &by_hash), "d", "the third of app x is in zone 1");
+}
+
+#[test]
+fn preemption_takes_the_least() {
+    let mut cluster = zones();
+    let all = demand(cpu("3"));
+    for (number, node) in ["a", "b", "c", "d"].into_iter().enumerate() {
+        put(&mut cluster, node, &all, 10 + i32::try_from(number).unwrap(), node);
+    }
+    put(&mut cluster, "small", &demand(cpu("1")), 1, "a");
+    let (new, wants) = (uid("preemptor"), demand(cpu("2")));
+    let full = "0/4 nodes are available: 4 Insufficient cpu.";
+    let asks = ask(&new, &wants, 100);
+    let reason = cluster.place(&asks).unwrap_err();
+    assert_eq!(reason.to_string(), full);
+    assert!(matches!(cluster.preempt(&asks, true, &[]), Err(NoPreemption::Never)));
+    let preemption = cluster.preempt(&asks, false, &[]).unwrap();
+    let names = |preemption: &Preemption| preemption.victims.iter().map(|one| one.name.to_string()).collect::<Vec<_>>();
+    assert_eq!((&*preemption.node, names(&preemption)), ("a", vec!["a".to_owned()]), "the small one can stay");
+
+    // A budget protects the cheapest victim.
+    let budget = Budget {
+        namespace: "default".to_owned(),
+        selector: LabelSelector::parse("!app").unwrap(),
+        allowed: 0,
+        disrupted: std::collections::HashSet::from(["b".to_owned()]),
+    };
+    let preemption = cluster.preempt(&asks, false, &[budget]).unwrap();
+    assert_eq!(&*preemption.node, "b", "its disruption is counted already");
+
+    // The place is kept from others of no higher priority.
+    cluster.nominate(&asks, "b");
+    cluster.take(&uid("b"));
+    assert_eq!(place(&mut cluster, &demand(cpu("3"))), full);
+    assert_eq!(place(&mut cluster, &demand(cpu("2"))), "b");
+    assert_eq!(cluster.place(&asks).unwrap().as_ref(), "b");
+
+    let low = ask(&new, &wants, 0);
+    cluster.denominate(&new);
+    put(&mut cluster, "b", &all, 10, "b");
+    let reason = cluster.place(&low).unwrap_err();
+    let outcome = cluster.preempt(&low, false, &[]).unwrap_err();
+    assert_eq!(
+        reason.with_preemption(&outcome).to_string(),
+        "0/4 nodes are available: 4 Insufficient cpu. preemption: 0/4 nodes are available: \
+         4 No preemption victims found for incoming pod."
+    );
 }
 
 #[test]
 fn what_is_on_a_node_survives_the_node() {
     let mut cluster = Cluster::default();
-    let (uid, demand) = (Uid("1".into()), pod(cpu("3")));
-    cluster.put(&uid, &demand, "a");
+    let demand = demand(cpu("3"));
+    put(&mut cluster, 1, &demand, 0, "a");
     assert!(cluster.set_node(&node("a", json!({}))));
     assert!(!cluster.set_node(&node("a", json!({}))), "a heartbeat changes nothing");
-    assert!(cluster.place(&demand).is_err());
+    assert_eq!(place(&mut cluster, &demand), "0/1 nodes are available: 1 Insufficient cpu.");
     cluster.remove_node("a");
-    assert_eq!(cluster.place(&demand).unwrap_err().to_string(), "no nodes available to schedule pods");
+    assert_eq!(place(&mut cluster, &demand), "no nodes available to schedule pods");
     cluster.set_node(&node("a", json!({})));
-    assert!(cluster.place(&demand).is_err());
-    cluster.take(&uid);
-    assert_eq!(cluster.place(&demand).as_deref(), Ok("a"));
+    assert!(place(&mut cluster, &demand).contains("Insufficient"));
+    cluster.take(&uid(1));
+    assert_eq!(place(&mut cluster, &demand), "a");
     cluster.remove_node("a");
-    assert!(cluster.by_name.is_empty() && cluster.zone_nodes.is_empty() && cluster.placed.is_empty());
+    assert!(cluster.by_name.is_empty() && cluster.images.is_empty() && cluster.placed.is_empty());
+    assert!(cluster.census.is_empty());
 }
 
-/// The obvious way: look at every node, every time.
-fn place_slowly(cluster: &Cluster, demand: &Demand) -> Result<Arc<str>, Unschedulable> {
-    let judged: Vec<(&Slot, &Offer, Vec<Refusal>)> = cluster
-        .slots
-        .iter()
-        .filter_map(|slot| {
-            slot.offer.as_ref().map(|offer| (slot, offer, refusals(demand, &slot.name, offer, &slot.load)))
-        })
-        .collect();
-    let in_zone = |zone: &str| judged.iter().filter(move |(_, offer, _)| offer.zone() == zone).count();
-    let group_in_zone = |zone: &str| -> u32 {
-        let group = |slot: &Slot| demand.group.as_ref().and_then(|group| slot.load.groups.get(group)).copied();
-        judged.iter().filter(|(_, offer, _)| offer.zone() == zone).filter_map(|(slot, ..)| group(slot)).sum()
-    };
-    let score = |slot: &Slot, offer: &Offer| {
-        local_score(demand, &slot.name, offer, &slot.load)
-            + zone_score(group_in_zone(offer.zone()), in_zone(offer.zone()))
-    };
-    let fitting = judged.iter().filter(|(_, _, refusals)| refusals.is_empty());
-    let best = fitting.rev().max_by_key(|(slot, offer, _)| score(slot, offer));
-    best.map(|(slot, ..)| Arc::clone(&slot.name))
-        .ok_or_else(|| Unschedulable::count(judged.iter().map(|(_, _, refusals)| refusals.as_slice())))
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    SetNode { name: u8, cpus: u8, zone: u8, tainted: bool },
-    RemoveNode { name: u8 },
-    Place { pod: u8, class: u8 },
-    Take { pod: u8 },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        (0..12_u8, 1..6_u8, 0..3_u8, any::<bool>()).prop_map(|(name, cpus, zone, tainted)| Step::SetNode {
-            name,
-            cpus,
-            zone,
-            tainted
-        }),
-        (0..12_u8).prop_map(|name| Step::RemoveNode { name }),
-        (0..40_u8, 0..4_u8).prop_map(|(pod, class)| Step::Place { pod, class }),
-        (0..40_u8, 0..4_u8).prop_map(|(pod, class)| Step::Place { pod, class }),
-        (0..40_u8).prop_map(|pod| Step::Take { pod }),
-    ]
-}
-
-fn class(number: u8) -> Arc<Demand> {
-    let spec = match number {
-        0 => cpu("500m"),
-        1 => with(cpu("1"), "tolerations", json!([{"operator": "Exists"}])),
-        2 => with(cpu("250m"), "nodeSelector", json!({"topology.kubernetes.io/zone": "1"})),
-        _ => json!({"containers": [{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80}]}]}),
-    };
-    Arc::new(Demand { group: Some((number % 2).to_string()), ..(*pod(spec)).clone() })
-}
-
-proptest! {
-    /// The fast way always agrees with the slow one, about places and about words.
-    #[test]
-    fn agrees_with_the_obvious_way(steps in proptest::collection::vec(step(), 1..120)) {
-        let mut cluster = Cluster::default();
-        for step in steps {
-            match step {
-                Step::SetNode { name, cpus, zone, tainted } => {
-                    let taints = if tainted { json!([{"key": "k", "effect": "NoSchedule"}]) } else { json!([]) };
-                    let allocatable = json!({"cpu": cpus.to_string(), "memory": "8Gi", "pods": "6"});
-                    let labels = json!({"topology.kubernetes.io/zone": zone.to_string()});
-                    cluster.set_node(&node(&name.to_string(), json!({"labels": labels, "taints": taints, "allocatable": allocatable})));
-                }
-                Step::RemoveNode { name } => cluster.remove_node(&name.to_string()),
-                Step::Place { pod, class: number } => {
-                    let (uid, demand) = (Uid(pod.to_string().into()), class(number));
-                    cluster.take(&uid);
-                    let slow = place_slowly(&cluster, &demand);
-                    let fast = cluster.place(&demand);
-                    prop_assert_eq!(&fast, &slow);
-                    if let Ok(place) = fast {
-                        cluster.put(&uid, &demand, &place);
-                    }
-                }
-                Step::Take { pod } => drop(cluster.take(&Uid(pod.to_string().into()))),
-            }
-        }
-        let uids: Vec<Uid> = cluster.placed().cloned().collect();
-        for uid in uids {
-            cluster.take(&uid);
-        }
-        prop_assert!(cluster.slots.iter().all(|slot| slot.load == Load::default()));
-        prop_assert!(cluster.zone_pods.is_empty());
-    }
-}
+mod oracle;
