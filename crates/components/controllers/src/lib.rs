@@ -13,11 +13,13 @@
 //! | [`daemon_set`] | a pod of a DaemonSet on every node it belongs on |
 //! | [`stateful_set`] | named pods of StatefulSets with their claims |
 //! | [`endpoints`] | EndpointSlices and Endpoints of Services |
+//! | [`cron_job`] | a Job at every time that a CronJob's schedule names |
+//! | [`job`] | the pods of a Job, each counted once; no finished Job past its time |
 //! | [`garbage`] | nothing whose owners are gone |
 //! | [`namespace`] | nothing of a deleted namespace |
 //! | [`node_ipam`] | the pod address range of every node |
 //! | [`node_lifecycle`] | taints and conditions of nodes; no pod on a node that it may not stay on |
-//! | [`pod_gc`] | no pod of a node that is gone |
+//! | [`pod_gc`] | no pod of a node that is gone; not too many finished ones |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
 //! | [`token_secret`] | a token in every Secret that is for one |
 //! | [`volume_protection`] | finalizers of claims and volumes, while they are used |
@@ -30,6 +32,7 @@ mod batch;
 mod bootstrap_token;
 mod certificates;
 mod cluster_role;
+mod cron_job;
 mod daemon_set;
 mod deployment;
 mod discovery;
@@ -38,6 +41,7 @@ mod endpoints;
 mod error;
 mod garbage;
 mod history;
+mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -125,10 +129,12 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     certificates::start(&context, config.authority);
     token_secret::start(&context, config.token_signer, config.cluster_ca_pem.clone());
     cluster_role::start(&context);
+    cron_job::start(&context);
     daemon_set::start(&context);
     deployment::start(&context);
     disruption::start(&context);
     endpoints::start(&context);
+    job::start(&context);
     node_ipam::start(&context, ranges);
     node_lifecycle::start(&context, Duration::from_secs(config.node_monitor_grace_period_seconds));
     pod_gc::start(&context);

@@ -1,4 +1,7 @@
-//! Removes pods that nobody else can: of nodes that are gone, and unscheduled ones that are being deleted.
+//! Removes pods that nobody else can: of nodes that are gone, unscheduled ones that are being deleted, and the oldest
+//! finished ones where there are very many.
+
+mod finished;
 
 use std::time::Duration;
 
@@ -40,6 +43,7 @@ pub(crate) fn start(context: &Context) {
             () = scope.cancelled() => return,
             () = async { tokio::join!(collector.nodes.synced(), collector.pods.synced()); } => {}
         }
+        finished::start(&collector.client, &collector.pods, &scope);
         let queue = collector.queue.clone();
         collector.nodes.on_change(move |change| {
             if let Some(gone) = change.before.as_ref().filter(|_| change.after.is_none()) {

@@ -13,10 +13,13 @@ use minato_workloads::ownership::{Claim, claim, controller_of, controller_refere
 use minato_workloads::pod::is_active;
 
 use crate::Context;
-use crate::error::{Error, Trying as _, is_not_found};
+use crate::error::{Error, Trying as _, is_conflict, is_not_found};
 
 /// A kind whose objects control pods by a selector.
 pub(crate) trait Controlling: Watchable + Resource<Scope = NamespaceResourceScope> {
+    /// The finalizer that pods carry as long as they are an object's. Whoever has one also takes pods that have ended.
+    const FINALIZER: Option<&'static str> = None;
+
     /// Which pods of its namespace an object asks for; none where it cannot be told.
     fn selector(&self) -> Option<LabelSelector>;
 }
@@ -93,9 +96,9 @@ impl Pods {
             match claim(owner, selector, &pod.metadata) {
                 Claim::Own => pods.push(pod),
                 Claim::Leave => {}
-                Claim::Adopt if !is_active(&pod) => {}
+                Claim::Adopt if !is_active(&pod) && K::FINALIZER.is_none() => {}
                 Claim::Adopt => pods.extend(self.adopt::<K>(owner, &pod).await?.map(Arc::new)),
-                Claim::Release => self.release(uid, &pod).await?,
+                Claim::Release => self.release::<K>(uid, &pod).await?,
             }
         }
         Ok(pods)
@@ -111,15 +114,36 @@ impl Pods {
         if !fresh.as_ref().is_some_and(may) {
             return Ok(None);
         }
-        self.patch_owners(pod, serde_json::json!([reference::<K>(owner)])).await
+        let mut patch = serde_json::json!({ "ownerReferences": [reference::<K>(owner)] });
+        if let Some(finalizer) = K::FINALIZER {
+            patch["finalizers"] = serde_json::json!([finalizer]);
+        }
+        self.patch_metadata(pod, patch).await
     }
 
-    async fn release(&self, uid: &str, pod: &Pod) -> Result<(), Error> {
-        self.patch_owners(pod, serde_json::json!([{ "$patch": "delete", "uid": uid }])).await.map(drop)
+    async fn release<K: Controlling>(&self, uid: &str, pod: &Pod) -> Result<(), Error> {
+        let mut patch = serde_json::json!({ "ownerReferences": [{ "$patch": "delete", "uid": uid }] });
+        if let Some(finalizer) = K::FINALIZER {
+            patch["$deleteFromPrimitiveList/finalizers"] = serde_json::json!([finalizer]);
+        }
+        self.patch_metadata(pod, patch).await.map(drop)
     }
 
-    async fn patch_owners(&self, pod: &Pod, owners: serde_json::Value) -> Result<Option<Pod>, Error> {
-        let patch = serde_json::json!({ "metadata": { "ownerReferences": owners, "uid": pod.metadata.uid } });
+    /// Takes a finalizer from a pod; one that is gone, or another of the name, needs nothing.
+    pub(crate) async fn remove_finalizer(&self, pod: &Pod, finalizer: &str) -> Result<(), kube::Error> {
+        let patch = serde_json::json!({ "metadata": {
+            "uid": pod.metadata.uid, "$deleteFromPrimitiveList/finalizers": [finalizer],
+        }});
+        match self.patch(&pod.metadata, &patch).await {
+            Err(error) if is_conflict(&error) => self.gone(&pod.metadata),
+            answer => return answer.map(drop),
+        }
+        Ok(())
+    }
+
+    async fn patch_metadata(&self, pod: &Pod, mut patch: serde_json::Value) -> Result<Option<Pod>, Error> {
+        patch["uid"] = serde_json::json!(pod.metadata.uid);
+        let patch = serde_json::json!({ "metadata": patch });
         self.patch(&pod.metadata, &patch).await.trying(|| format!("change the owner of pod {}", name_of(pod)))
     }
 

@@ -6,6 +6,7 @@
 pub mod bootstrap_token;
 pub mod certificate_request;
 pub mod cluster_role;
+pub mod cron_job;
 pub mod daemon_set;
 pub mod deployment;
 pub mod disruption;
@@ -13,6 +14,7 @@ pub mod endpoint_slice;
 pub mod endpoints;
 pub mod garbage;
 pub mod history;
+pub mod job;
 pub mod namespace;
 pub mod node;
 pub mod ownership;

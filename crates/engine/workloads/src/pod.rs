@@ -1,5 +1,6 @@
 //! What a pod's status says, in the words that controllers use: active, ready, available.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -74,8 +75,56 @@ pub fn availability(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> Availa
     }
 }
 
+/// Of pods that have run to their end those beyond `kept`: first the evicted, which tell nothing any more, then the oldest.
+/// Those that are being deleted already are not among them.
+#[must_use]
+pub fn surplus_finished(mut finished: Vec<Arc<Pod>>, kept: usize) -> Vec<Arc<Pod>> {
+    finished.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+    let surplus = finished.len().saturating_sub(kept);
+    if surplus == 0 {
+        return Vec::new();
+    }
+    finished.sort_by_cached_key(|pod| {
+        let evicted = pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("Evicted");
+        let created = pod.metadata.creation_timestamp.as_ref().map(|Time(time)| *time);
+        (!evicted, created, pod.metadata.name.clone())
+    });
+    finished.truncate(surplus);
+    finished
+}
+
 /// The time from `since` to `now`; zero if `since` lies ahead.
 #[must_use]
 pub fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_evicted_and_the_oldest_go_first() {
+        let pod = |name: &str, second: i64, reason: &str, going: bool| -> Arc<Pod> {
+            let time = |second| Time(Timestamp::from_second(second).unwrap());
+            let metadata =
+                json!({ "name": name, "creationTimestamp": time(second), "deletionTimestamp": going.then(|| time(9)) });
+            let pod = json!({ "metadata": metadata, "status": { "phase": "Failed", "reason": reason } });
+            Arc::new(serde_json::from_value(pod).unwrap())
+        };
+        let pods = vec![
+            pod("young", 3, "", false),
+            pod("old", 1, "", false),
+            pod("evicted", 4, "Evicted", false),
+            pod("middle", 2, "", false),
+            pod("going", 0, "", true),
+        ];
+        for (kept, expected) in [(4, ""), (3, "evicted"), (2, "evicted old"), (0, "evicted old middle young")] {
+            let names: Vec<_> =
+                surplus_finished(pods.clone(), kept).iter().map(|pod| pod.metadata.name.clone().unwrap()).collect();
+            assert_eq!(names.join(" "), expected);
+        }
+    }
 }

@@ -6,7 +6,6 @@ mod job;
 mod job_policy;
 mod job_status;
 mod job_update;
-mod schedule;
 
 pub(crate) use cron_job::CronJob;
 pub(crate) use job::Job;

@@ -1,6 +1,7 @@
 //! Real containers on this machine. Each test takes its cluster down and looks for what is left on the host.
 
 mod healing;
+mod jobs;
 mod pods;
 mod services;
 mod streams;
