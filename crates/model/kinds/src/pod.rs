@@ -6,6 +6,7 @@ mod env;
 mod network;
 mod probes;
 pub(crate) mod qos;
+mod restart;
 pub(crate) mod scheduling;
 mod security;
 mod spec;

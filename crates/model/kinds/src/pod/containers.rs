@@ -5,7 +5,7 @@ mod mounts;
 use serde_json::Value;
 
 use super::volumes::Volumes;
-use super::{env, probes, security};
+use super::{env, probes, restart, security};
 use crate::check;
 use crate::error::Errors;
 use crate::names;
@@ -46,9 +46,7 @@ fn regular(spec: &Value, around: &Surroundings<'_>, at: &At<'_>, errors: &mut Er
             errors.duplicate(&at.field("name"), name);
         }
         probes::validate(container, around.grace_period, &at, errors);
-        if container.has("restartPolicy") {
-            errors.forbidden(&at.field("restartPolicy"), "may not be set for non-init containers");
-        }
+        restart::validate(container, &at, errors);
     }
     host_ports(containers, at, errors);
 }
@@ -59,13 +57,8 @@ fn init(spec: &Value, around: &Surroundings<'_>, at: &At<'_>, errors: &mut Error
         let list_at = at;
         let at = at.index(index);
         one(container, around, &at, errors);
-        let mut sidecar = false;
-        if let Some(policy) = container.text_if("restartPolicy") {
-            sidecar = policy == "Always";
-            if !sidecar {
-                errors.not_supported(&at.field("restartPolicy"), policy, &["Always"]);
-            }
-        }
+        restart::validate(container, &at, errors);
+        let sidecar = container.text("restartPolicy") == "Always";
         let name = container.text("name");
         let mut others = spec.list("containers").iter().chain(&containers[..index]);
         if !name.is_empty() && others.any(|other| other.text("name") == name) {

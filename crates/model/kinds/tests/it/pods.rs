@@ -210,8 +210,27 @@ fn containers() {
         &["spec.containers[0].ports[1].hostPort: Duplicate value: \"TCP//9\""],
     );
     pods.create(
-        &[(&format!("{c}/restartPolicy"), json!("Always"))],
-        &["spec.containers[0].restartPolicy: Forbidden: may not be set for non-init containers"],
+        &[(&format!("{c}/restartPolicy"), json!("Sometimes"))],
+        &["spec.containers[0].restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\""],
+    );
+    pods.create(
+        &[
+            (&format!("{c}/restartPolicy"), json!("Never")),
+            (
+                &format!("{c}/restartPolicyRules"),
+                json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]),
+            ),
+        ],
+        &[],
+    );
+    pods.create(
+        &[(&format!("{c}/restartPolicyRules"), json!([{"action": "Stop", "exitCodes": {"operator": "Is"}}, {"action": "Restart"}]))],
+        &[
+            "spec.containers[0].restartPolicy: Required value: must specify restartPolicy when restart rules are used",
+            "spec.containers[0].restartPolicyRules[0].action: Unsupported value: \"Stop\": supported values: \"Restart\"",
+            "spec.containers[0].restartPolicyRules[0].exitCodes.operator: Unsupported value: \"Is\": supported values: \"In\", \"NotIn\"",
+            "spec.containers[0].restartPolicyRules[1].exitCodes: Required value: must be specified",
+        ],
     );
     pods.create(
         &[("/spec/initContainers", json!([{"name": "c", "image": "x", "livenessProbe": {"exec": {"command": ["a"]}}}]))],
