@@ -10,6 +10,7 @@ mod kubectl;
 mod node;
 mod python;
 mod recovery;
+mod scheduling;
 mod server_side_apply;
 mod serving;
 mod watch;
