@@ -9,12 +9,13 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use minato_client::{Backoff, Change, Index, Informer, Next, ObjectKey, Queue, Recorder};
-use minato_workloads::endpoint_slice::{self, MANAGED_BY, MANAGER, Observed, SERVICE_NAME};
+use minato_workloads::endpoint_slice::{self, MANAGED_BY, MANAGER, Observed};
 use minato_workloads::pod::{is_finished, is_ready};
 use minato_workloads::{endpoints, service};
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_already_exists, is_namespace_terminating, is_not_found};
+use crate::slices::{self, service_of};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 
@@ -70,12 +71,6 @@ pub(crate) fn start(context: &Context) {
             async move { controller.reconcile(&key).await }
         });
     });
-}
-
-/// The Service that a slice belongs to.
-fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
-    let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME)?;
-    Some(ObjectKey::new(slice.metadata.namespace.as_deref().unwrap_or_default(), name))
 }
 
 /// Whether a change of the pod can change an endpoint. Most changes (container states, probes) do not.
@@ -153,7 +148,7 @@ impl Controller {
         let slices = self.slices_by_service.get(&key.to_string());
         let zones = self.zones_of(&pods);
         let plan = endpoint_slice::plan(&Observed { service: &service, pods: &pods, slices: &slices, zones: &zones });
-        let outcome = self.write_slices(key, plan).await;
+        let outcome = slices::write(&self.client, &self.slices, key, plan).await;
         if let Err(error) = &outcome {
             self.recorder.warning(
                 &*service,
@@ -186,37 +181,6 @@ impl Controller {
             }
         }
         zones
-    }
-
-    async fn write_slices(&self, key: &ObjectKey, plan: endpoint_slice::Plan) -> Result<(), Error> {
-        let api: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &key.namespace);
-        for slice in &plan.create {
-            match api.create(&PostParams::default(), slice).await {
-                Ok(created) => self.slices.observe(created),
-                Err(error) if is_namespace_terminating(&error) => return Ok(()),
-                Err(error) => return Err(error).trying(|| format!("create an endpoint slice of service {key}")),
-            }
-        }
-        for slice in &plan.update {
-            let name = slice.metadata.name.as_deref().unwrap_or_default();
-            let written = api.replace(name, &PostParams::default(), slice).await;
-            self.slices.observe(written.trying(|| format!("update endpoint slice {name}"))?);
-        }
-        for slice in &plan.delete {
-            let name = slice.metadata.name.as_deref().unwrap_or_default();
-            let uid = slice.metadata.uid.clone();
-            let same = DeleteParams::default().preconditions(Preconditions { uid, resource_version: None });
-            match api.delete(name, &same).await {
-                Err(error) if !is_not_found(&error) => {
-                    return Err(error).trying(|| format!("delete endpoint slice {name}"));
-                }
-                _ => {
-                    let key = ObjectKey::of(&slice.metadata);
-                    self.slices.observe_gone(&key, slice.metadata.uid.as_deref().unwrap_or_default());
-                }
-            }
-        }
-        Ok(())
     }
 
     async fn write_endpoints(&self, key: &ObjectKey, service: &Service, pods: &[Arc<Pod>]) -> Result<(), Error> {

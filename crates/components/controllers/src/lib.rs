@@ -15,11 +15,13 @@
 //! | [`endpoints`] | EndpointSlices and Endpoints of Services |
 //! | [`cron_job`] | a Job at every time that a CronJob's schedule names |
 //! | [`job`] | the pods of a Job, each counted once; no finished Job past its time |
+//! | [`endpoint_mirroring`] | EndpointSlices of Endpoints that users write |
 //! | [`garbage`] | nothing whose owners are gone |
 //! | [`namespace`] | nothing of a deleted namespace |
 //! | [`node_ipam`] | the pod address range of every node |
 //! | [`node_lifecycle`] | taints and conditions of nodes; no pod on a node that it may not stay on |
 //! | [`pod_gc`] | no pod of a node that is gone; not too many finished ones |
+//! | [`service_addresses`] | ServiceCIDRs while they are used; an IPAddress for every cluster IP |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
 //! | [`token_secret`] | a token in every Secret that is for one |
 //! | [`volume_protection`] | finalizers of claims and volumes, while they are used |
@@ -37,6 +39,7 @@ mod daemon_set;
 mod deployment;
 mod discovery;
 mod disruption;
+mod endpoint_mirroring;
 mod endpoints;
 mod error;
 mod garbage;
@@ -50,6 +53,8 @@ mod pods;
 mod replica_set;
 mod root_ca;
 mod service_account;
+mod service_addresses;
+mod slices;
 mod stateful_set;
 mod token_secret;
 mod volume_protection;
@@ -135,6 +140,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     disruption::start(&context);
     endpoints::start(&context);
     job::start(&context);
+    endpoint_mirroring::start(&context);
     node_ipam::start(&context, ranges);
     node_lifecycle::start(&context, Duration::from_secs(config.node_monitor_grace_period_seconds));
     pod_gc::start(&context);
@@ -144,6 +150,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     replica_set::start::<ReplicaSet>(&context);
     replica_set::start::<ReplicationController>(&context);
     service_account::start(&context);
+    service_addresses::start(&context);
     stateful_set::start(&context);
     root_ca::start(&context, config.cluster_ca_pem);
     volume_protection::start(&context);
