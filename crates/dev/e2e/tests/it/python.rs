@@ -1,5 +1,7 @@
 //! The official Python client (PyPI `kubernetes`), in an environment of its own below `target`.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,18 +13,27 @@ const CLIENT: &str = "kubernetes==37.0.2";
 
 #[test]
 fn programs_in_python() -> anyhow::Result<()> {
-    let Some(python) = python_with_client()? else { return Ok(()) };
     let cluster = Cluster::start(Options::control_plane())?;
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/client.py");
-    let output = Command::new(python).arg(program).arg(cluster.kubeconfig()).output()?;
-    ensure!(output.status.success(), "{}", words(&output));
+    run_program("client.py", &[cluster.kubeconfig().as_ref()])?;
     cluster.finish()
+}
+
+/// Runs one of our Python programs; nothing where the client cannot be had.
+pub(crate) fn run_program(name: &str, arguments: &[&OsStr]) -> anyhow::Result<()> {
+    let Some(python) = python_with_client()? else { return Ok(()) };
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(name);
+    let output = Command::new(python).arg(program).args(arguments).output()?;
+    ensure!(output.status.success(), "{}", words(&output));
+    Ok(())
 }
 
 /// An interpreter that has the client; `None`, and said aloud, where it cannot be had.
 fn python_with_client() -> anyhow::Result<Option<PathBuf>> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-client");
     let python = home.join("bin/python");
+    // Tests run at the same time; one of them makes it, the others wait. Closing the file lets go.
+    let turn = File::create(home.with_extension("lock"))?;
+    turn.lock()?;
     let has_client = || {
         let version = Command::new(&python).args(["-c", "import kubernetes; print(kubernetes.__version__)"]).output();
         version.is_ok_and(|output| {

@@ -76,6 +76,7 @@ spec:
 
     super::streams::commands_and_connections(&kubectl, "server")?;
     super::streams::debugger(&kubectl, "server", &ip)?;
+    crate::python::run_program("exec.py", &[cluster.kubeconfig().as_ref(), "server".as_ref()])?;
 
     // Not ready by its own word, and ready again.
     request(&address, "POST", "/readyz?ok=false")?;
