@@ -44,3 +44,22 @@ pub(super) fn validate(container: &Value, at: &At<'_>, errors: &mut Errors) {
         }
     }
 }
+
+/// Whether a container that ended with `exit_code` may run again: by its rules, else by its policy, else by the pod's.
+pub(super) fn runs_again(container: &Value, pod_policy: &str, exit_code: i64) -> bool {
+    let by_rule = container.list("restartPolicyRules").iter().any(|rule| {
+        let codes = rule.or_null("exitCodes");
+        let listed = codes.list("values").iter().any(|code| code.as_i64() == Some(exit_code));
+        match codes.text("operator") {
+            "In" => listed,
+            "NotIn" => !listed,
+            _ => false,
+        }
+    });
+    by_rule
+        || match container.text_if("restartPolicy").unwrap_or(pod_policy) {
+            "Always" => true,
+            "OnFailure" => exit_code != 0,
+            _ => false,
+        }
+}

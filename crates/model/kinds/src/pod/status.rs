@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::restart;
 use crate::check;
 use crate::error::Errors;
 use crate::names;
@@ -51,12 +52,10 @@ fn transitions(new: &Value, old: &Value, list: &str, policy: &str, spec: &Value,
     let at = at.field(list);
     for (index, status) in old.list(list).iter().enumerate() {
         let Some(terminated) = status.or_null("state").at("terminated") else { continue };
-        if policy == "OnFailure" && terminated.int("exitCode").unwrap_or(0) != 0 {
-            continue;
-        }
         let name = status.text("name");
-        let mut init = spec.list("initContainers").iter();
-        if init.any(|container| container.text("name") == name && container.text("restartPolicy") == "Always") {
+        let mut containers = spec.list("containers").iter().chain(spec.list("initContainers"));
+        let container = containers.find(|container| container.text("name") == name).unwrap_or(&Value::Null);
+        if restart::runs_again(container, policy, terminated.int("exitCode").unwrap_or(0)) {
             continue;
         }
         let revived = new

@@ -680,6 +680,11 @@ fn status_updates() {
         status_errors(kind("pods"), &ended, &revived),
         ["status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"]
     );
+    let rules = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [0]}}]);
+    let ruled =
+        [("/spec/containers/0/restartPolicy", json!("Never")), ("/spec/containers/0/restartPolicyRules", rules)];
+    let none: [&str; 0] = [];
+    assert_eq!(status_errors(kind("pods"), &edited(&ended, &ruled), &edited(&revived, &ruled)), none);
     let moved = edited(&ended, &[("/status/podIPs", json!([{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]))]);
     assert_eq!(
         status_errors(kind("pods"), &ended, &moved),
