@@ -124,7 +124,9 @@ async fn large_answers_are_compressed() {
         let mut unpacked = Vec::new();
         flate2::read::GzDecoder::new(&answer.body[..]).read_to_end(&mut unpacked).unwrap();
         if accept == "application/json" {
-            assert_eq!(unpacked, plain.body);
+            // The server writes objects of its own meanwhile, so that the lists' revisions may differ.
+            let items = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap()["items"].take();
+            assert!(items(&unpacked) == items(&plain.body), "the objects differ");
         }
     }
     let small = ask(&server, Method::GET, "/api/v1/namespaces", &gzip).await;
