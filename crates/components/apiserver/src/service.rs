@@ -17,7 +17,6 @@ use crate::admission::Remarks;
 use crate::authenticate::Credentials;
 use crate::authorize::{Action, ResourceAction, Selector, Selectors, refusal};
 use crate::body::{self, RequestBody, ResponseBody};
-
 use crate::call::{Call, is_connect, warn};
 use crate::core::Core;
 use crate::identity::User;
