@@ -35,6 +35,11 @@ impl Layout {
         self.root.join("node")
     }
 
+    /// Volumes of claims: data of users, which stays when the node is taken down.
+    pub(crate) fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
     /// Images of the node.
     pub(crate) fn images(&self) -> PathBuf {
         self.root.join("node/images")

@@ -80,6 +80,11 @@ pub(crate) async fn run(
     let client = plane.client(&format!("system:node:{node}"), &["system:nodes"]);
     start("kubelet", components, |scope| minato_kubelet::run(kubelet, parts, client, scope));
 
+    let provisioner =
+        minato_provisioner::Config { node_name: node.clone(), directory: std::path::absolute(layout.volumes())? };
+    let client = plane.client("system:local-path-provisioner", &[]);
+    start("provisioner", components, |scope| minato_provisioner::run(provisioner, client, scope));
+
     let resolver_cgroup = format!("{cgroup_root}/resolver");
     let client = plane.client("system:kube-proxy", &[]);
     let proxy = proxy::Config {

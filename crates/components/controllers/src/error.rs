@@ -66,6 +66,9 @@ pub enum Error {
         /// What went wrong.
         source: minato_pki::TokenError,
     },
+    /// The name of an ephemeral volume's claim is taken.
+    #[error(transparent)]
+    Ephemeral(#[from] minato_workloads::volume::EphemeralError),
     /// A task of a batch ended without an answer.
     #[error("task ended early: {0}")]
     Task(#[from] tokio::task::JoinError),

@@ -16,6 +16,7 @@
 //! | [`cron_job`] | a Job at every time that a CronJob's schedule names |
 //! | [`job`] | the pods of a Job, each counted once; no finished Job past its time |
 //! | [`endpoint_mirroring`] | EndpointSlices of Endpoints that users write |
+//! | [`ephemeral_volume`] | the claims of pods' ephemeral volumes |
 //! | [`garbage`] | nothing whose owners are gone |
 //! | [`namespace`] | nothing of a deleted namespace |
 //! | [`node_ipam`] | the pod address range of every node |
@@ -24,6 +25,7 @@
 //! | [`service_addresses`] | ServiceCIDRs while they are used; an IPAddress for every cluster IP |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
 //! | [`token_secret`] | a token in every Secret that is for one |
+//! | [`volumes`] | claims and volumes bound to each other |
 //! | [`volume_protection`] | finalizers of claims and volumes, while they are used |
 //! | [`root_ca`] | the ConfigMap `kube-root-ca.crt` in every namespace |
 //!
@@ -41,6 +43,7 @@ mod discovery;
 mod disruption;
 mod endpoint_mirroring;
 mod endpoints;
+mod ephemeral_volume;
 mod error;
 mod garbage;
 mod history;
@@ -58,6 +61,7 @@ mod slices;
 mod stateful_set;
 mod token_secret;
 mod volume_protection;
+mod volumes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +143,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     deployment::start(&context);
     disruption::start(&context);
     endpoints::start(&context);
+    ephemeral_volume::start(&context);
     job::start(&context);
     endpoint_mirroring::start(&context);
     node_ipam::start(&context, ranges);
@@ -154,6 +159,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     stateful_set::start(&context);
     root_ca::start(&context, config.cluster_ca_pem);
     volume_protection::start(&context);
+    volumes::start(&context);
     scope.cancelled().await;
     Ok(())
 }

@@ -14,6 +14,7 @@
 //! Beside the workers: the node object with its lease, the HTTPS server for `kubectl logs`, `exec`, `attach` and
 //! `port-forward`, and the sweep that removes what pods that no longer exist left on the host.
 
+mod claims;
 mod config;
 mod container;
 mod host_files;

@@ -4,6 +4,7 @@
 //! ConfigMaps, Secrets, labels and tokens into a running pod.
 
 mod atomic;
+mod claimed;
 mod host_path;
 mod ownership;
 mod scratch;
@@ -16,6 +17,8 @@ use k8s_openapi::api::core::v1::{Pod, Volume};
 use minato_podlife::downward::Surroundings;
 use minato_podlife::env::References;
 use minato_podlife::payload::{self, PayloadError, Sources, TokenKey};
+
+use crate::claims::ClaimedVolumes;
 
 pub(crate) use sub_path::{SubPathError, sub_path};
 
@@ -37,6 +40,14 @@ pub enum VolumeError {
         volume: String,
         /// What the path is not.
         message: String,
+    },
+    /// The directory of a local volume is not there.
+    #[error("MountVolume.NewMounter initialization failed for volume \"{volume}\" : path {path:?} does not exist")]
+    Missing {
+        /// The volume's name.
+        volume: String,
+        /// Where it should be.
+        path: PathBuf,
     },
     /// The file system refused.
     #[error("MountVolume.SetUp failed for volume \"{volume}\" : failed to {action} {}: {source}", path.display())]
@@ -63,7 +74,7 @@ pub enum VolumeError {
 pub(crate) struct Mounted {
     /// Where it is on the host.
     pub(crate) path: PathBuf,
-    /// Made of API data: containers must not write.
+    /// Containers must not write: it is made of API data, or the pod wants it so.
     pub(crate) read_only: bool,
 }
 
@@ -76,6 +87,7 @@ pub(crate) struct Material<'a> {
     pub(crate) references: &'a References,
     pub(crate) surroundings: &'a Surroundings,
     pub(crate) tokens: &'a BTreeMap<TokenKey, String>,
+    pub(crate) claimed: &'a ClaimedVolumes,
 }
 
 /// An I/O failure with what was tried on which path; the volume's name is added one level up.
@@ -122,6 +134,9 @@ fn set_up_one(directory: &Path, volume: &Volume, material: &Material<'_>) -> Res
         host_path::check(&host_path, source.type_.as_deref().unwrap_or_default())
             .map_err(|message| VolumeError::HostPath { volume: name(), message })?;
         return Ok(Mounted { path: host_path, read_only: false });
+    }
+    if let Some(claimed) = material.claimed.get(&volume.name) {
+        return claimed::set_up(&path, volume, claimed, material.pod, fs_group);
     }
     let sources = Sources {
         pod: material.pod,

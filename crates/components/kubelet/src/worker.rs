@@ -20,6 +20,7 @@ use minato_runtime::{ContainerId, ContainerStatus, Resources};
 use minato_scope::Scope;
 use parking_lot::RwLock;
 
+use crate::claims::Claims;
 use crate::inbox::Inbox;
 use crate::lifecycle_hook;
 use crate::node::Node;
@@ -79,6 +80,7 @@ pub(crate) struct Worker {
     publisher: Publisher,
     references: Subscription,
     tokens: Tokens,
+    claims: Claims,
     volumes: Option<MountedVolumes>,
     /// As the others, see [`ephemeral_containers`].
     ephemeral: Vec<Container>,
@@ -107,6 +109,7 @@ impl Worker {
             publisher,
             references,
             tokens: Tokens::default(),
+            claims: Claims::default(),
             volumes: None,
             ephemeral: ephemeral_containers(&pod),
             prober: Prober::default(),

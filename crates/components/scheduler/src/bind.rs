@@ -3,12 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod};
+use k8s_openapi::api::core::v1::{Binding, ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use minato_placement::Uid;
+use minato_placement::volume::Claiming;
 use serde_json::{Value, json};
+
+use crate::storage::{Claimed, name_of};
 
 /// An answer that takes longer will not come.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -20,6 +23,10 @@ pub(crate) enum RequestError {
     Api(#[from] kube::Error),
     #[error("no answer within {ANSWER_WITHIN:?}")]
     TimedOut,
+    #[error("binding volumes: context deadline exceeded")]
+    ClaimsNotBound,
+    #[error("binding volumes: provisioning failed for a claim of the pod")]
+    NotProvisioned,
 }
 
 impl RequestError {
@@ -28,11 +35,15 @@ impl RequestError {
     }
 }
 
-async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<(), RequestError> {
+async fn answer<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, RequestError> {
     match tokio::time::timeout(ANSWER_WITHIN, request).await {
-        Ok(result) => Ok(result.map(drop)?),
+        Ok(result) => Ok(result?),
         Err(_) => Err(RequestError::TimedOut),
     }
+}
+
+async fn in_time<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<(), RequestError> {
+    answer(request).await.map(drop)
 }
 
 /// The pod that is spoken of.
@@ -73,6 +84,22 @@ pub(crate) async fn bind(client: Client, pod: &PodName, node: &str) -> Result<()
     let binding = Binding { metadata, target };
     let pods: Api<Pod> = Api::namespaced(client, &pod.namespace);
     in_time(pods.create_subresource::<_, Value>("binding", &pod.name, &PostParams::default(), &binding)).await
+}
+
+/// Keeps volumes for a pod's claims, and has volumes made for the others.
+pub(crate) async fn claim(client: Client, claiming: Claiming) -> Result<Claimed, RequestError> {
+    let how = PostParams::default();
+    let mut written = Claimed { volumes: Vec::new(), claims: Vec::new() };
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    for volume in claiming.kept {
+        written.volumes.push(answer(volumes.replace(name_of(&volume.metadata), &how, &volume)).await?);
+    }
+    for claim in claiming.selected {
+        let namespace = claim.metadata.namespace.as_deref().unwrap_or_default();
+        let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+        written.claims.push(answer(claims.replace(name_of(&claim.metadata), &how, &claim)).await?);
+    }
+    Ok(written)
 }
 
 /// What the pod's status says of where it may go.

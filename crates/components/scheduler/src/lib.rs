@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! watch pods, nodes, ──┐                              ┌─► bind (pods/binding), many at once
-//! namespaces,          ├─► updates ─► one loop that ──┼─► tell (PodScheduled=False, nominatedNodeName, events)
-//! disruption budgets ──┘              decides         └─► evict (DisruptionTarget, delete)
+//! namespaces, volumes, ├─► updates ─► one loop that ──┼─► tell (PodScheduled=False, nominatedNodeName, events)
+//! disruption budgets ──┘              decides         ├─► evict (DisruptionTarget, delete)
+//!                                                     └─► keep volumes and have them made, then bind
 //! ```
 //!
 //! The decisions are `minato-placement`'s; this crate feeds it and carries them out. The loop assumes that a binding
@@ -12,10 +13,13 @@
 
 mod bind;
 mod placing;
+mod storage;
 mod watch;
 
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use kube::Client;
 use minato_client::EventSink;
@@ -29,11 +33,17 @@ pub struct Config {
     pub scheduler_name: String,
     /// How many bindings may be under way at once. Default 64.
     pub bindings_max: usize,
+    /// How long a pod that has a node waits for its claims to be bound. Default ten minutes.
+    pub volume_bind_timeout: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { scheduler_name: "default-scheduler".to_owned(), bindings_max: 64 }
+        Self {
+            scheduler_name: "default-scheduler".to_owned(),
+            bindings_max: 64,
+            volume_bind_timeout: storage::BIND_TIMEOUT,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::Config;
 use crate::bind::{PodName, RequestError, Verdict, bind, denominate, evict, tell};
+use crate::storage::{AwaitingPods, Claimed};
 use crate::watch::{Listed, SeenPod, UPDATES_MAX, Update};
 
 /// The number of the only profile.
@@ -27,33 +28,41 @@ const DECISIONS_MAX: usize = 256;
 
 /// Everything the scheduler knows.
 pub(crate) struct Placing {
-    config: Config,
-    client: Client,
-    recorder: Recorder,
+    pub(crate) config: Config,
+    pub(crate) client: Client,
+    pub(crate) recorder: Recorder,
     started: Instant,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     queue: Queue,
     /// The pods that have no node yet.
     pending: HashMap<Uid, Pending>,
     /// Pods on the node that we chose, as long as the watch has not shown them there.
-    assumed: HashSet<Uid>,
-    budgets: HashMap<(String, String), Budget>,
-    listed: Seen,
-    tasks: JoinSet<Done>,
+    pub(crate) assumed: HashSet<Uid>,
+    /// Those of them whose claims are being bound.
+    pub(crate) awaiting: AwaitingPods,
+    /// By namespace and name: those that come first are asked first.
+    budgets: BTreeMap<(String, String), Budget>,
+    pub(crate) listed: Seen,
+    pub(crate) tasks: JoinSet<Done>,
 }
 
 /// What has been listed: before that nothing is decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Seen {
+pub(crate) struct Seen {
     nodes: bool,
     pods: bool,
     namespaces: bool,
     budgets: bool,
+    pub(crate) claims: bool,
+    pub(crate) volumes: bool,
+    pub(crate) classes: bool,
+    pub(crate) limits: bool,
 }
 
 impl Seen {
     fn all(self) -> bool {
-        self.nodes && self.pods && self.namespaces && self.budgets
+        let storage = self.claims && self.volumes && self.classes && self.limits;
+        storage && self.nodes && self.pods && self.namespaces && self.budgets
     }
 }
 
@@ -66,10 +75,29 @@ struct Pending {
 }
 
 /// What became of a request.
-enum Done {
-    Bound { pod: PodName, node: Arc<str>, result: Result<(), RequestError> },
-    Told { pod: PodName, result: Result<(), RequestError> },
-    Evicted { pod: PodName, by: Uid, node: Arc<str>, result: Result<(), RequestError> },
+pub(crate) enum Done {
+    Claimed {
+        pod: PodName,
+        node: Arc<str>,
+        claims: Vec<String>,
+        selected: Vec<String>,
+        result: Result<Claimed, RequestError>,
+    },
+    Bound {
+        pod: PodName,
+        node: Arc<str>,
+        result: Result<(), RequestError>,
+    },
+    Told {
+        pod: PodName,
+        result: Result<(), RequestError>,
+    },
+    Evicted {
+        pod: PodName,
+        by: Uid,
+        node: Arc<str>,
+        result: Result<(), RequestError>,
+    },
 }
 
 impl Placing {
@@ -83,7 +111,8 @@ impl Placing {
             queue: Queue::default(),
             pending: HashMap::new(),
             assumed: HashSet::new(),
-            budgets: HashMap::new(),
+            awaiting: AwaitingPods::new(),
+            budgets: BTreeMap::new(),
             listed: Seen::default(),
             tasks: JoinSet::new(),
         }
@@ -96,7 +125,10 @@ impl Placing {
             while let Some(done) = self.tasks.try_join_next() {
                 self.finish(done.ok());
             }
+            self.expire_awaiting();
             let more = self.decide();
+            let wake = self.queue.next_wake().map(|wake| self.started + wake);
+            let wake = [wake, self.awaiting_deadline()].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 count = updates.recv_many(&mut batch, UPDATES_MAX) => {
@@ -107,7 +139,7 @@ impl Placing {
                 }
                 Some(done) = self.tasks.join_next() => self.finish(done.ok()),
                 () = std::future::ready(()), if more => {}
-                () = wait_until(self.queue.next_wake().map(|wake| self.started + wake)) => {}
+                () = wait_until(wake) => {}
             }
         }
     }
@@ -140,10 +172,19 @@ impl Placing {
         let Some(pending) = self.pending.get(&uid) else { return self.queue.remove(&uid) };
         let name = pending.pod.name.as_str().into();
         let placed = Pod { name, demand, priority, started: pending.started, is_giving_way: false };
-        let (client, pod, known) = (self.client.clone(), pending.pod.clone(), placed.demand.clone());
+        let (pod, known) = (pending.pod.clone(), placed.demand.clone());
+        let claiming = self.cluster.claim_volumes(&uid, &known, &node);
         self.cluster.put(&uid, placed, &node);
         self.assumed.insert(uid);
         self.helped(&Change::PodCame(&known));
+        match claiming.claims.is_empty() {
+            true => self.bind(pod, node),
+            false => self.claim_for(pod, node, claiming),
+        }
+    }
+
+    pub(crate) fn bind(&mut self, pod: PodName, node: Arc<str>) {
+        let client = self.client.clone();
         self.tasks.spawn(async move {
             let result = bind(client, &pod, &node).await;
             Done::Bound { pod, node, result }
@@ -154,9 +195,7 @@ impl Placing {
     fn put_off(&mut self, queued: &Queued, reason: Unschedulable) {
         let ask = ask(queued);
         let Some(pending) = self.pending.get(&queued.uid) else { return self.queue.remove(&queued.uid) };
-        let mut budgets = self.budgets.values().cloned().collect::<Vec<Budget>>();
-        budgets.sort_by(|a, b| a.namespace.cmp(&b.namespace));
-        let (told, nominated) = match self.cluster.preempt(&ask, pending.never_preempts, &budgets) {
+        let (told, nominated) = match self.cluster.preempt(&ask, pending.never_preempts, self.budgets.values()) {
             Ok(preemption) => {
                 self.cluster.nominate(&ask, &preemption.node);
                 let node = preemption.node.to_string();
@@ -218,7 +257,12 @@ impl Placing {
     fn finish(&mut self, done: Option<Done>) {
         match done {
             None => tracing::error!("a request of the scheduler panicked"),
+            Some(Done::Claimed { pod, node, claims, selected, result: Ok(written) }) => {
+                self.await_claims(pod, node, claims, selected, written);
+            }
+            Some(Done::Claimed { pod, node, result: Err(error), .. }) => self.unassume(&pod, &node, &error),
             Some(Done::Bound { pod, node, result: Ok(()) }) => {
+                self.cluster.volumes_mut().forget_assumed(&pod.uid);
                 self.queue.remove(&pod.uid);
                 self.pending.remove(&pod.uid);
                 let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
@@ -249,7 +293,8 @@ impl Placing {
     }
 
     /// A binding failed: unless the watch has shown the pod on its node meanwhile, it is free again.
-    fn unassume(&mut self, pod: &PodName, node: &str, error: &RequestError) {
+    pub(crate) fn unassume(&mut self, pod: &PodName, node: &str, error: &RequestError) {
+        self.cluster.volumes_mut().forget_assumed(&pod.uid);
         if !self.assumed.remove(&pod.uid) {
             return;
         }
@@ -305,6 +350,7 @@ impl Placing {
                 self.budgets = budgets.into_iter().collect();
                 self.listed.budgets = true;
             }
+            Update::Storage(update) => self.learn_storage(update),
         }
     }
 
@@ -373,13 +419,15 @@ impl Placing {
     fn forget_pod(&mut self, uid: &Uid) {
         self.forget_pending(uid);
         self.assumed.remove(uid);
+        self.awaiting.remove(uid);
+        self.cluster.volumes_mut().forget_assumed(uid);
         if let Some((pod, node)) = self.cluster.take(uid) {
             self.helped(&Change::PodWent(&pod.demand, &node));
         }
     }
 
     /// Pods that wait may fit now.
-    fn helped(&mut self, change: &Change<'_>) {
+    pub(crate) fn helped(&mut self, change: &Change<'_>) {
         let now = self.now();
         let cluster = &self.cluster;
         self.queue.reactivate(now, |waiting| cluster.helps(change, waiting));

@@ -61,6 +61,10 @@ impl FakeApi {
                 Some("nodes") => ("NodeList", self.nodes.clone()),
                 Some("namespaces") => ("NamespaceList", json!([])),
                 Some("poddisruptionbudgets") => ("PodDisruptionBudgetList", json!([])),
+                Some("persistentvolumes") => ("PersistentVolumeList", json!([])),
+                Some("persistentvolumeclaims") => ("PersistentVolumeClaimList", json!([])),
+                Some("storageclasses") => ("StorageClassList", json!([])),
+                Some("csinodes") => ("CSINodeList", json!([])),
                 _ => ("PodList", self.pods.clone()),
             };
             let list = json!({"kind": kind, "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});

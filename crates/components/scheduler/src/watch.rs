@@ -5,8 +5,9 @@ use std::fmt::Debug;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
@@ -16,6 +17,7 @@ use minato_select::LabelSelector;
 use tokio::sync::mpsc;
 
 use crate::Config;
+use crate::storage::key_of;
 
 /// Updates that may wait for the loop; more make the watches wait.
 pub(crate) const UPDATES_MAX: usize = 1024;
@@ -30,6 +32,17 @@ pub(crate) enum Update {
     Namespaces(Listed<(String, BTreeMap<String, String>), String>),
     /// By namespace and name.
     Budgets(Listed<((String, String), Budget), (String, String)>),
+    Storage(StorageUpdate),
+}
+
+/// What the loop learns of volumes.
+#[derive(Debug)]
+pub(crate) enum StorageUpdate {
+    /// By `namespace/name`.
+    Claims(Listed<Box<PersistentVolumeClaim>, String>),
+    Volumes(Listed<Box<PersistentVolume>, String>),
+    Classes(Listed<Box<StorageClass>, String>),
+    Limits(Listed<Box<CSINode>, String>),
 }
 
 /// A change, or everything there is.
@@ -99,11 +112,47 @@ pub(crate) fn start(config: &Config, client: &Client, scope: &Scope, updates: &m
         full_name,
         Update::Budgets,
     );
-    let watches: [(&str, BoxFuture<'static, ()>); 4] = [
+    let claims = follow(
+        Api::<PersistentVolumeClaim>::all(client.clone()),
+        watcher::Config::default(),
+        updates.clone(),
+        bare,
+        |claim| Some(key_of(claim)),
+        |claims| Update::Storage(StorageUpdate::Claims(claims)),
+    );
+    let volumes = follow(
+        Api::<PersistentVolume>::all(client.clone()),
+        watcher::Config::default(),
+        updates.clone(),
+        bare,
+        |volume| volume.metadata.name.clone(),
+        |volumes| Update::Storage(StorageUpdate::Volumes(volumes)),
+    );
+    let classes = follow(
+        Api::<StorageClass>::all(client.clone()),
+        watcher::Config::default(),
+        updates.clone(),
+        bare,
+        |class| class.metadata.name.clone(),
+        |classes| Update::Storage(StorageUpdate::Classes(classes)),
+    );
+    let limits = follow(
+        Api::<CSINode>::all(client.clone()),
+        watcher::Config::default(),
+        updates.clone(),
+        bare,
+        |drivers| drivers.metadata.name.clone(),
+        |limits| Update::Storage(StorageUpdate::Limits(limits)),
+    );
+    let watches: [(&str, BoxFuture<'static, ()>); 8] = [
         ("watch nodes", nodes.boxed()),
         ("watch pods", pods.boxed()),
         ("watch namespaces", namespaces.boxed()),
         ("watch disruption budgets", budgets.boxed()),
+        ("watch claims", claims.boxed()),
+        ("watch volumes", volumes.boxed()),
+        ("watch storage classes", classes.boxed()),
+        ("watch volume limits", limits.boxed()),
     ];
     for (name, watching) in watches {
         let ending = scope.clone();
@@ -114,6 +163,12 @@ pub(crate) fn start(config: &Config, client: &Client, scope: &Scope, updates: &m
             }
         });
     }
+}
+
+/// The object without the record of who wrote it.
+fn bare<K: Resource<DynamicType = ()>>(mut object: K) -> Option<Box<K>> {
+    object.meta_mut().managed_fields = None;
+    Some(Box::new(object))
 }
 
 fn full_name(budget: &PodDisruptionBudget) -> Option<(String, String)> {

@@ -17,6 +17,7 @@ use crate::relations::Relations;
 use crate::score::{FULL, image_score};
 use crate::shared::Shared;
 use crate::topology::Topology;
+use crate::volume::{Claiming, Mounts, Volumes};
 
 mod preemption;
 
@@ -26,6 +27,9 @@ pub use preemption::{Budget, NoPreemption, Preemption, Victim};
 const LOG_MAX: usize = 16 * 1024;
 /// Remembered classes; the one that was asked for longest ago is forgotten.
 const CLASSES_MAX: usize = 256;
+/// Plugins that look at claims, volumes and classes.
+const STORAGE: [Plugin; 4] =
+    [Plugin::VolumeRestrictions, Plugin::NodeVolumeLimits, Plugin::VolumeBinding, Plugin::VolumeZone];
 
 /// A pod's `metadata.uid`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +74,10 @@ pub enum Change<'a> {
     PodWent(&'a Demand, &'a str),
     /// The labels of a namespace.
     Namespaces,
+    /// A claim came or changed.
+    Claim(&'a str),
+    /// A volume, a class or the limits of a node.
+    Storage,
 }
 
 /// One node: known by itself (`offer`), or only from pods that are bound to it.
@@ -81,6 +89,8 @@ pub(crate) struct Slot {
     pub(crate) version: u64,
     pub(crate) load: Load,
     pods: Vec<Uid>,
+    /// What those of them mount that mount anything that matters.
+    pub(crate) mounts: Vec<Shared<Mounts>>,
     /// How many of them have each priority.
     priorities: BTreeMap<i32, u32>,
 }
@@ -112,6 +122,7 @@ pub struct Cluster {
     nominated: HashMap<Uid, Nominated>,
     nominees: HashMap<String, Vec<Uid>>,
     census: Census,
+    volumes: Volumes,
     topology: Topology,
     /// How many nodes have each image.
     images: HashMap<String, usize>,
@@ -154,6 +165,7 @@ impl Cluster {
             nominated: HashMap::new(),
             nominees: HashMap::new(),
             census: Census::default(),
+            volumes: Volumes::default(),
             topology: Topology::default(),
             images: HashMap::new(),
             classes: HashMap::new(),
@@ -212,6 +224,10 @@ impl Cluster {
         slot.load.add(&pod.demand.local);
         slot.pods.push(uid.clone());
         *slot.priorities.entry(pod.priority).or_default() += 1;
+        if !pod.demand.mounts.is_empty() {
+            slot.mounts.push(pod.demand.mounts.clone());
+            self.volumes.count_users(pod.demand.mounts.claims.iter().map(|mount| &*mount.claim), true);
+        }
         self.census.add(&pod.demand.identity, &pod.demand.relations, index);
         self.placed.insert(uid.clone(), Placed { slot: index, pod });
         self.changed(index);
@@ -233,10 +249,38 @@ impl Cluster {
                 slot.priorities.remove(&pod.priority);
             }
         }
+        if !pod.demand.mounts.is_empty() {
+            if let Some(at) = slot.mounts.iter().position(|mounts| *mounts == pod.demand.mounts) {
+                slot.mounts.swap_remove(at);
+            }
+            self.volumes.count_users(pod.demand.mounts.claims.iter().map(|mount| &*mount.claim), false);
+        }
         self.census.subtract(&pod.demand.identity, &pod.demand.relations, index);
         self.changed(index);
         self.release(index);
         Some((pod, name))
+    }
+
+    /// What is known of storage.
+    #[must_use]
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// What is known of storage, to learn more.
+    pub fn volumes_mut(&mut self) -> &mut Volumes {
+        &mut self.volumes
+    }
+
+    /// Decides what becomes of the claims of a pod that goes to a node, and counts on it until
+    /// [`Volumes::forget_assumed`].
+    pub fn claim_volumes(&mut self, uid: &Uid, demand: &Demand, node: &Arc<str>) -> Claiming {
+        if demand.mounts.claims.is_empty() {
+            return Claiming::default();
+        }
+        let slot = self.by_name.get(node).map(|index| &self.slots[*index]);
+        let Some(offer) = slot.and_then(|slot| slot.offer.as_ref()) else { return Claiming::default() };
+        self.volumes.claim_for(uid, &demand.mounts, node, &offer.labels)
     }
 
     /// The node that a pod is on.
@@ -300,9 +344,14 @@ impl Cluster {
             Change::PodCame(other) => concerns(other),
             Change::PodWent(other, node) => {
                 let by_node = reason.is_by(Plugin::NodeResourcesFit) || reason.is_by(Plugin::NodePorts);
-                (by_node && self.fits(*profile, demand, node)) || concerns(other)
+                let by_mounts = reason.is_by(Plugin::VolumeRestrictions) || reason.is_by(Plugin::NodeVolumeLimits);
+                (by_node && self.fits(*profile, demand, node))
+                    || (by_mounts && !other.mounts.is_empty())
+                    || concerns(other)
             }
             Change::Namespaces => reason.is_by(Plugin::InterPodAffinity),
+            Change::Claim(claim) => demand.mounts(claim),
+            Change::Storage => !demand.mounts.is_empty() && STORAGE.iter().any(|plugin| reason.is_by(*plugin)),
         }
     }
 
@@ -365,8 +414,11 @@ impl Cluster {
         if let Some(index) = only {
             let Some(profile) = self.profiles.get(ask.profile) else { return Err(reasons) };
             let (slots, class) = (&self.slots, &Class::default());
-            let (topology, census) = (&mut self.topology, &mut self.census);
-            let related = Related::new(&mut Ground { profile, slots, class, topology, census }, ask.demand);
+            let (topology, census, volumes) = (&mut self.topology, &mut self.census, &self.volumes);
+            let related = Related::new(&mut Ground { profile, slots, class, topology, census, volumes }, ask.demand);
+            if let Some(reason) = related.everywhere() {
+                return Err(Unschedulable::everywhere(reason.clone(), self.nodes));
+            }
             let slot = &self.slots[index];
             let refused = slot.offer.as_ref().and_then(|offer| {
                 refusals(profile, &ask.demand.local, &slot.name, offer, &slot.load)
@@ -393,8 +445,12 @@ impl Cluster {
         let (Some(profile), Some(class)) = (self.profiles.get(ask.profile), self.classes.get(&key)) else {
             return found; // cannot be: the class has just been put there
         };
-        let (slots, topology, census) = (&self.slots, &mut self.topology, &mut self.census);
-        found.related = Related::new(&mut Ground { profile, slots, class, topology, census }, ask.demand);
+        let (slots, topology) = (&self.slots, &mut self.topology);
+        let (census, volumes) = (&mut self.census, &self.volumes);
+        found.related = Related::new(&mut Ground { profile, slots, class, topology, census, volumes }, ask.demand);
+        if found.related.everywhere().is_some() {
+            return found;
+        }
         if found.related.is_empty() {
             found.fitting.extend_from_slice(class.fitting());
         } else {
@@ -460,6 +516,9 @@ impl Cluster {
     }
 
     fn explain(&self, ask: &Ask<'_>, found: &Found) -> Unschedulable {
+        if let Some(reason) = found.related.everywhere() {
+            return Unschedulable::everywhere(reason.clone(), self.nodes);
+        }
         let class = self.classes.get(&(ask.profile, ask.demand.local.clone()));
         let mut reasons = class.map(Class::explain).unwrap_or_default();
         found.refused.values().for_each(|refusals| reasons.count(refusals, 1));
@@ -481,8 +540,9 @@ impl Cluster {
     fn score(&mut self, ask: &Ask<'_>, fitting: &[u32], mut tell: impl FnMut(usize, i64)) {
         let key = (ask.profile, ask.demand.local.clone());
         let (Some(profile), Some(class)) = (self.profiles.get(ask.profile), self.classes.get(&key)) else { return };
-        let (slots, topology, census) = (&self.slots, &mut self.topology, &mut self.census);
-        let liked = Liked::new(&mut Ground { profile, slots, class, topology, census }, ask.demand, fitting);
+        let (slots, topology) = (&self.slots, &mut self.topology);
+        let (census, volumes) = (&mut self.census, &self.volumes);
+        let liked = Liked::new(&mut Ground { profile, slots, class, topology, census, volumes }, ask.demand, fitting);
         let topology = &self.topology;
         let weight = |plugin| profile.weight(plugin);
         let normalised = |plugin, is_needed: bool, raw: &dyn Fn(usize) -> Option<i64>| -> Option<Part> {
@@ -554,6 +614,7 @@ impl Cluster {
             version: 0,
             load: Load::default(),
             pods: Vec::new(),
+            mounts: Vec::new(),
             priorities: BTreeMap::new(),
         };
         let index = match self.free.pop() {

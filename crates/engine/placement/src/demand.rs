@@ -12,6 +12,7 @@ use crate::relations::Relations;
 use crate::resources::Resources;
 use crate::shared::Shared;
 use crate::taint::Toleration;
+use crate::volume::Mounts;
 
 /// Scores count a container that requests no CPU or memory as if it requested this much, as upstream does.
 const UNSTATED_CPU_MILLIS: i64 = 100;
@@ -27,6 +28,7 @@ pub struct Demand {
     pub(crate) local: Shared<Local>,
     pub(crate) identity: Shared<Identity>,
     pub(crate) relations: Shared<Relations>,
+    pub(crate) mounts: Shared<Mounts>,
 }
 
 /// What a pod demands of its node, whatever other pods there are elsewhere.
@@ -76,6 +78,12 @@ impl Demand {
         Self {
             local: Shared::new(Local::read(spec)),
             relations: Shared::new(Relations::read(spec, &identity)),
+            mounts: Shared::new(Mounts::read(
+                spec,
+                &identity.namespace,
+                pod.metadata.name.as_deref().unwrap_or_default(),
+                pod.metadata.uid.as_deref().unwrap_or_default(),
+            )),
             identity: Shared::new(identity),
         }
     }
@@ -84,6 +92,12 @@ impl Demand {
     #[must_use]
     pub fn is_social(&self) -> bool {
         !self.relations.is_empty()
+    }
+
+    /// Whether the pod mounts a claim.
+    #[must_use]
+    pub fn mounts(&self, claim: &str) -> bool {
+        self.mounts.claims.iter().any(|mount| mount.claim == claim)
     }
 
     /// The pod's namespace.
@@ -126,6 +140,7 @@ pub struct Demands {
     locals: Interned<Local>,
     identities: Interned<Identity>,
     relations: Interned<Relations>,
+    mounts: Interned<Mounts>,
 }
 
 impl Demands {
@@ -139,6 +154,7 @@ impl Demands {
             local: self.locals.intern(demand.local),
             identity: self.identities.intern(demand.identity),
             relations: self.relations.intern(demand.relations),
+            mounts: self.mounts.intern(demand.mounts),
         }
     }
 }

@@ -31,6 +31,7 @@ mod score;
 mod shared;
 mod taint;
 mod topology;
+pub mod volume;
 
 pub use cluster::{Ask, Budget, Change, Cluster, NoPreemption, Pod, Preemption, Uid, Victim};
 pub use demand::{Demand, Demands};

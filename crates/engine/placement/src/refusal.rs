@@ -21,6 +21,15 @@ pub(crate) enum Refusal {
     Ports,
     TooManyPods,
     Insufficient(String),
+    /// A claim that cannot be used anywhere, in words.
+    Claims(String),
+    DiskInUse,
+    ClaimInUse,
+    TooManyVolumes,
+    NoVolume,
+    VolumeElsewhere,
+    VolumeMissing,
+    VolumeZone,
     SpreadWithoutLabel,
     Spread,
     PodAffinity,
@@ -39,6 +48,8 @@ impl Refusal {
             Self::Ports
             | Self::TooManyPods
             | Self::Insufficient(_)
+            | Self::DiskInUse
+            | Self::ClaimInUse
             | Self::Spread
             | Self::PodAntiAffinity
             | Self::ExistingAntiAffinity => false,
@@ -48,6 +59,12 @@ impl Refusal {
             | Self::Affinity
             | Self::EnforcedAffinity
             | Self::NotNamed
+            | Self::Claims(_)
+            | Self::TooManyVolumes
+            | Self::NoVolume
+            | Self::VolumeElsewhere
+            | Self::VolumeMissing
+            | Self::VolumeZone
             | Self::SpreadWithoutLabel
             | Self::PodAffinity
             | Self::PreemptionIsOfNoHelp
@@ -63,6 +80,12 @@ impl Refusal {
             Self::Affinity | Self::EnforcedAffinity | Self::NotNamed => Some(Plugin::NodeAffinity),
             Self::Ports => Some(Plugin::NodePorts),
             Self::TooManyPods | Self::Insufficient(_) => Some(Plugin::NodeResourcesFit),
+            Self::DiskInUse | Self::ClaimInUse => Some(Plugin::VolumeRestrictions),
+            Self::TooManyVolumes => Some(Plugin::NodeVolumeLimits),
+            Self::Claims(_) | Self::NoVolume | Self::VolumeElsewhere | Self::VolumeMissing => {
+                Some(Plugin::VolumeBinding)
+            }
+            Self::VolumeZone => Some(Plugin::VolumeZone),
             Self::SpreadWithoutLabel | Self::Spread => Some(Plugin::PodTopologySpread),
             Self::PodAffinity | Self::PodAntiAffinity | Self::ExistingAntiAffinity => Some(Plugin::InterPodAffinity),
             Self::PreemptionIsOfNoHelp | Self::NoVictims => None,
@@ -75,6 +98,16 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Taint { key, value } => return write!(f, "node(s) had untolerated taint {{{key}: {value}}}"),
             Self::Insufficient(resource) => return write!(f, "Insufficient {resource}"),
+            Self::Claims(message) => message,
+            Self::DiskInUse => "node(s) had no available disk",
+            Self::ClaimInUse => {
+                "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+            }
+            Self::TooManyVolumes => "node(s) exceed max volume count",
+            Self::NoVolume => "node(s) didn't find available persistent volumes to bind",
+            Self::VolumeElsewhere => "node(s) had volume node affinity conflict",
+            Self::VolumeMissing => "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
+            Self::VolumeZone => "node(s) had no available volume zone",
             Self::Unschedulable => "node(s) were unschedulable",
             Self::NodeName => "node(s) didn't match the requested node name",
             Self::Affinity => "node(s) didn't match Pod's node affinity/selector",
@@ -112,6 +145,8 @@ impl From<Refusal> for Refusals {
 pub struct Unschedulable {
     nodes: usize,
     reasons: BTreeMap<Refusal, usize>,
+    /// What speaks against all nodes alike, known before any was looked at.
+    everywhere: Option<Refusal>,
     /// What came of looking for pods that could give way.
     preemption: Option<String>,
 }
@@ -125,6 +160,11 @@ impl Unschedulable {
                 None => drop(self.reasons.insert(reason.clone(), nodes)),
             }
         }
+    }
+
+    /// None of `nodes` was looked at.
+    pub(crate) fn everywhere(reason: Refusal, nodes: usize) -> Self {
+        Self { nodes, everywhere: Some(reason), ..Self::default() }
     }
 
     /// There are `nodes` more.
@@ -142,7 +182,7 @@ impl Unschedulable {
     /// Whether one of the plugins had a say in it.
     #[must_use]
     pub fn is_by(&self, plugin: Plugin) -> bool {
-        self.reasons.keys().any(|reason| reason.plugin() == Some(plugin))
+        self.reasons.keys().chain(&self.everywhere).any(|reason| reason.plugin() == Some(plugin))
     }
 }
 
@@ -155,6 +195,7 @@ impl fmt::Display for Unschedulable {
         }
         let mut reasons: Vec<String> =
             self.reasons.iter().map(|(refusal, count)| format!("{count} {refusal}")).collect();
+        reasons.extend(self.everywhere.as_ref().map(ToString::to_string));
         reasons.sort_unstable();
         write!(f, "0/{} nodes are available:", self.nodes)?;
         if !reasons.is_empty() {

@@ -13,6 +13,7 @@ use crate::refusal::Refusal;
 use crate::relations::{Constraint, Relations};
 use crate::shared::Shared;
 use crate::topology::{NOWHERE, Topology};
+use crate::volume::{Storage, Volumes};
 
 /// How many pods there are in each place: by the numbers of the values in a column.
 #[derive(Clone, Debug)]
@@ -88,6 +89,7 @@ pub(crate) struct Related {
     anti: Vec<(Field, Shared<Matcher>)>,
     /// Places that pods that are there refuse to share with it.
     refusing: Vec<Field>,
+    storage: Option<Storage>,
 }
 
 /// What the state is made of.
@@ -97,6 +99,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) class: &'a Class,
     pub(crate) topology: &'a mut Topology,
     pub(crate) census: &'a mut Census,
+    pub(crate) volumes: &'a Volumes,
 }
 
 impl Ground<'_> {
@@ -135,7 +138,13 @@ impl Related {
         if ground.profile.filters(Plugin::InterPodAffinity) {
             related.count_affinity(ground, demand);
         }
+        related.storage = Storage::new(ground.volumes, ground.profile, ground.slots, demand);
         related
+    }
+
+    /// What speaks against the pod wherever it goes.
+    pub(crate) fn everywhere(&self) -> Option<&Refusal> {
+        self.storage.as_ref().and_then(Storage::everywhere)
     }
 
     fn count_spread(&mut self, ground: &mut Ground<'_>, demand: &Demand) {
@@ -204,11 +213,18 @@ impl Related {
 
     /// Whether there is anything that could refuse a node.
     pub(crate) fn is_empty(&self) -> bool {
-        self.spread.is_empty() && self.affinity.is_empty() && self.anti.is_empty() && self.refusing.is_empty()
+        self.spread.is_empty()
+            && self.affinity.is_empty()
+            && self.anti.is_empty()
+            && self.refusing.is_empty()
+            && self.storage.is_none()
     }
 
     /// What speaks against a node, the first thing that upstream would name.
     pub(crate) fn refusal(&self, topology: &Topology, slot: usize) -> Option<Refusal> {
+        if let Some(refusal) = self.storage.as_ref().and_then(|storage| storage.refusal(slot)) {
+            return Some(refusal);
+        }
         for spread in &self.spread {
             let Some(count) = spread.field.at(topology, slot) else { return Some(Refusal::SpreadWithoutLabel) };
             if count + spread.own - spread.least > spread.max_skew {
@@ -237,6 +253,9 @@ impl Related {
     /// Counts another pod as if it came to (`by` 1) or left (-1) a node.
     pub(crate) fn shift(&mut self, around: &Around<'_>, own: &Demand, other: &Demand, slot: usize, by: i64) {
         let Around { topology, namespaces } = around;
+        if let Some(storage) = &mut self.storage {
+            storage.shift(other, by);
+        }
         for spread in &mut self.spread {
             if spread.counted.get(slot).copied().unwrap_or_default()
                 && spread.matcher.matches(&other.identity, namespaces)

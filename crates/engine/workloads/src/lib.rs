@@ -27,3 +27,4 @@ pub mod service;
 pub mod service_cidr;
 pub mod share;
 pub mod stateful_set;
+pub mod volume;

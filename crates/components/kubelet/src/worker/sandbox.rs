@@ -16,6 +16,7 @@ use minato_podnet::{NetError, PodAttachment};
 use minato_runtime::{RuntimeError, SandboxConfig, SandboxId};
 
 use super::Worker;
+use crate::claims::{ClaimError, ClaimedVolumes};
 use crate::container::log_directory_name;
 use crate::node::Node;
 use crate::volumes::{self, Material, MountedVolumes, VolumeError};
@@ -31,6 +32,8 @@ pub(super) enum SetUpError {
     Volume(#[from] VolumeError),
     #[error("MountVolume.SetUp failed : failed to fetch token: {0}")]
     Token(#[source] kube::Error),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     #[error("volume task ended early")]
     Interrupted,
 }
@@ -172,13 +175,15 @@ impl Worker {
 
     async fn set_up_volumes(&mut self) -> Result<MountedVolumes, SetUpError> {
         let tokens = self.tokens.current(&self.node.client, &self.pod, Timestamp::now());
-        let (references, tokens) = tokio::join!(self.references.current(), tokens);
-        let tokens = tokens.map_err(SetUpError::Token)?;
+        let claimed = self.claims.current(&self.node.client, &self.pod);
+        let (references, tokens, claimed) = tokio::join!(self.references.current(), tokens, claimed);
+        let (tokens, claimed) = (tokens.map_err(SetUpError::Token)?, claimed?);
         let directory = self.node.config.pod_directory(&self.uid).join("volumes");
         let pod = Arc::clone(&self.pod);
         let surroundings = self.surroundings();
-        let work =
-            tokio::task::spawn_blocking(move || make_volumes(directory, &pod, &references, &surroundings, &tokens));
+        let work = tokio::task::spawn_blocking(move || {
+            make_volumes(directory, &pod, &references, &surroundings, &tokens, &claimed)
+        });
         Ok(work.await.map_err(|_| SetUpError::Interrupted)??)
     }
 
@@ -244,8 +249,9 @@ fn make_volumes(
     references: &References,
     surroundings: &Surroundings,
     tokens: &BTreeMap<minato_podlife::payload::TokenKey, String>,
+    claimed: &ClaimedVolumes,
 ) -> Result<MountedVolumes, VolumeError> {
-    volumes::set_up(&directory, &Material { pod, references, surroundings, tokens })
+    volumes::set_up(&directory, &Material { pod, references, surroundings, tokens, claimed })
 }
 
 /// Removes sandbox, containers, volumes, files and logs of a pod.

@@ -5,6 +5,7 @@ mod jobs;
 mod pods;
 mod services;
 mod streams;
+mod volumes;
 mod workloads;
 
 use std::io::{Read as _, Write as _};

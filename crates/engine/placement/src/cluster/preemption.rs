@@ -100,7 +100,12 @@ impl Cluster {
     ///
     /// # Errors
     /// [`NoPreemption`] tells why nobody does.
-    pub fn preempt(&mut self, ask: &Ask<'_>, never: bool, budgets: &[Budget]) -> Result<Preemption, NoPreemption> {
+    pub fn preempt<'b>(
+        &mut self,
+        ask: &Ask<'_>,
+        never: bool,
+        budgets: impl IntoIterator<Item = &'b Budget>,
+    ) -> Result<Preemption, NoPreemption> {
         let Some(profile) = self.profiles.get(ask.profile).filter(|profile| profile.preempts) else {
             return Err(NoPreemption::Disabled);
         };
@@ -115,6 +120,11 @@ impl Cluster {
         }
         let mut reasons = Unschedulable::default();
         reasons.add_nodes(self.nodes);
+        if found.related.everywhere().is_some() {
+            reasons.count(&Refusal::PreemptionIsOfNoHelp.into(), self.nodes);
+            return Err(NoPreemption::Useless(reasons));
+        }
+        let budgets: Vec<&Budget> = budgets.into_iter().collect();
         let mut best: Option<(Candidate<'_>, _)> = None;
         let (mut candidates, mut last) = (0, self.victims_from);
         let count = self.slots.len();
@@ -126,7 +136,7 @@ impl Cluster {
                 reasons.count(&Refusal::PreemptionIsOfNoHelp.into(), 1);
                 continue;
             }
-            match self.victims_on(ask, index, &found.related, budgets) {
+            match self.victims_on(ask, index, &found.related, &budgets) {
                 Err(refusals) => reasons.count(&refusals, 1),
                 Ok(candidate) => {
                     candidates += 1;
@@ -187,7 +197,7 @@ impl Cluster {
         ask: &Ask<'_>,
         index: usize,
         related: &Related,
-        budgets: &[Budget],
+        budgets: &[&Budget],
     ) -> Result<Candidate<'_>, Refusals> {
         let slot = &self.slots[index];
         let mut below: Vec<_> = self.below(ask, slot).collect();
@@ -237,7 +247,7 @@ impl Cluster {
 type Pods<'a> = Vec<(&'a Uid, &'a Pod)>;
 
 /// Those whose going would violate a budget, and the others.
-fn split_by_budgets<'a>(pods: Pods<'a>, budgets: &[Budget]) -> (Pods<'a>, Pods<'a>) {
+fn split_by_budgets<'a>(pods: Pods<'a>, budgets: &[&Budget]) -> (Pods<'a>, Pods<'a>) {
     let mut allowed: Vec<i64> = budgets.iter().map(|budget| budget.allowed).collect();
     pods.into_iter().partition(|(_, pod)| {
         let mut is_protected = false;

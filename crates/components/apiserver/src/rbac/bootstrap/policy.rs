@@ -241,6 +241,15 @@ pub(super) const CLUSTER_ROLES: &[Role] = &[
         ],
     ),
     role("minato:proxy", &["list,watch - pods"]),
+    role(
+        "minato:local-path-provisioner",
+        &[
+            "patch - persistentvolumes",
+            "patch - persistentvolumeclaims/status",
+            "create storage.k8s.io storageclasses",
+            "read - nodes",
+        ],
+    ),
 ];
 
 /// Who has which ClusterRole. Subjects are `User:…`, `Group:…` or `ServiceAccount:<namespace>/<name>`.
@@ -260,6 +269,8 @@ pub(super) const CLUSTER_ROLE_BINDINGS: &[Binding] = &[
     Binding::same("minato:controllers", &["User:system:kube-controller-manager"]),
     Binding::same("minato:dns", &["User:system:kube-dns"]),
     Binding::same("minato:proxy", &["User:system:kube-proxy"]),
+    Binding::same("minato:local-path-provisioner", &["User:system:local-path-provisioner"]),
+    Binding::same("system:persistent-volume-provisioner", &["User:system:local-path-provisioner"]),
 ];
 
 /// Roles in namespaces.
