@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_workloads::cron_job::{self, Observed, Start, replaced, started};
 use minato_workloads::job::Event;
 use minato_workloads::ownership::{controller_of, is_controlled_by};
@@ -16,6 +17,7 @@ use crate::Context;
 use crate::error::{
     Error, Trying as _, is_already_exists, is_conflict, is_namespace_terminating, is_not_found, message_of,
 };
+use crate::reconciler::{Reconciler, enqueue};
 
 #[derive(Clone)]
 struct Controller {
@@ -37,33 +39,26 @@ pub(crate) fn start(context: &Context) {
         recorder: context.events.recorder("cronjob-controller", None),
         queue: Queue::new("cronjobs", Backoff::default()),
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("cronjobs", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async { tokio::join!(controller.cron_jobs.synced(), controller.jobs.synced()); } => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
 fn uid_of(job: &Job) -> &str {
     job.metadata.uid.as_deref().unwrap_or_default()
 }
 
-impl Controller {
-    fn listen(&self) {
-        let queue = self.queue.clone();
-        self.cron_jobs.on_change(move |change| {
-            if let Some(cron_job) = &change.after {
-                queue.add(ObjectKey::of(&cron_job.metadata));
-            }
-        });
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.cron_jobs.synced(), self.jobs.synced());
+    }
+
+    fn listen(&self, _scope: &Scope) {
+        enqueue(&self.cron_jobs, &self.queue);
         let queue = self.queue.clone();
         self.jobs.on_change(move |change| {
             for job in change.both() {
@@ -72,10 +67,6 @@ impl Controller {
                 }
             }
         });
-    }
-
-    fn jobs_in(&self, namespace: &str) -> Api<Job> {
-        Api::namespaced(self.client.clone(), namespace)
     }
 
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, Error> {
@@ -93,6 +84,12 @@ impl Controller {
         };
         self.report(&cron_job, key, status).await?;
         outcome.map(|()| plan.wait.map_or(Next::Done, Next::After))
+    }
+}
+
+impl Controller {
+    fn jobs_in(&self, namespace: &str) -> Api<Job> {
+        Api::namespaced(self.client.clone(), namespace)
     }
 
     fn tell(&self, cron_job: &CronJob, events: &[Event]) {

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use minato_client::{Backoff, Change, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_select::LabelSelector;
 use minato_workloads::daemon_set::{self, BURST_REPLICAS, Observed, Plan, pod_for};
 use minato_workloads::history::{self, CONTROLLER_REVISION_HASH, Owner};
@@ -21,6 +22,7 @@ use crate::batch::all_at_once;
 use crate::error::{Error, Trying as _, is_namespace_terminating, is_not_found, message_of};
 use crate::history::{History, Kept};
 use crate::pods::{Controlling, Pods, name_of, reference};
+use crate::reconciler::{Reconciler, enqueue};
 
 use patience::Patience;
 
@@ -53,27 +55,7 @@ pub(crate) fn start(context: &Context) {
         queue: Queue::new("daemonsets", Backoff::default()),
         patience: Arc::default(),
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("daemonsets", async move {
-        let synced = async {
-            tokio::join!(
-                controller.sets.synced(),
-                controller.nodes.synced(),
-                controller.pods.informer.synced(),
-                controller.history.revisions.synced()
-            );
-        };
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = synced => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
 /// Whether a node's change can matter to a DaemonSet: heartbeats cannot.
@@ -86,14 +68,24 @@ fn matters(change: &Change<Node>) -> bool {
 /// What stopped a plan: whether trying again is of use.
 type Outcome = Result<(), Option<Error>>;
 
-impl Controller {
-    fn listen(&self) {
-        let queue = self.queue.clone();
-        self.sets.on_change(move |change| {
-            if let Some(set) = &change.after {
-                queue.add(ObjectKey::of(&set.metadata));
-            }
-        });
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(
+            self.sets.synced(),
+            self.nodes.synced(),
+            self.pods.informer.synced(),
+            self.history.revisions.synced()
+        );
+    }
+
+    fn listen(&self, _scope: &Scope) {
+        enqueue(&self.sets, &self.queue);
         self.pods.wake(&self.queue, &self.sets);
         let (queue, sets) = (self.queue.clone(), self.sets.clone());
         self.nodes.on_change(move |change| {
@@ -134,7 +126,9 @@ impl Controller {
         }
         Ok([recheck, retry].into_iter().flatten().min().map_or(Next::Done, Next::After))
     }
+}
 
+impl Controller {
     /// Returns also when a finished pod may be replaced that has to wait now.
     async fn carry_out(&self, set: &DaemonSet, plan: Plan, hash: &str) -> (Outcome, Option<std::time::Duration>) {
         let uid = set.metadata.uid.as_deref().unwrap_or_default();

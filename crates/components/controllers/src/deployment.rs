@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use minato_client::{Backoff, Change, Index, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_select::LabelSelector;
 use minato_workloads::deployment::{self, Observed, REVISION, Step, same_template};
 use minato_workloads::ownership::{Claim, claim, controller_of, controller_reference, is_controlled_by};
@@ -16,6 +17,7 @@ use minato_workloads::replica_set::desired_replicas;
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_already_exists, is_namespace_terminating, is_not_found, message_of};
+use crate::reconciler::{Reconciler, enqueue};
 
 const KIND: &str = "Deployment";
 
@@ -52,31 +54,22 @@ pub(crate) fn start(context: &Context) {
         sets,
         pods,
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("deployments", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async {
-                tokio::join!(controller.deployments.synced(), controller.sets.synced(), controller.pods.synced());
-            } => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
-impl Controller {
-    fn listen(&self) {
-        let queue = self.queue.clone();
-        self.deployments.on_change(move |change| {
-            if let Some(deployment) = &change.after {
-                queue.add(ObjectKey::of(&deployment.metadata));
-            }
-        });
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.deployments.synced(), self.sets.synced(), self.pods.synced());
+    }
+
+    fn listen(&self, _scope: &Scope) {
+        enqueue(&self.deployments, &self.queue);
         let controller = self.clone();
         self.sets.on_change(move |change| controller.set_changed(change));
         let controller = self.clone();
@@ -85,33 +78,6 @@ impl Controller {
                 controller.pod_gone(pod);
             }
         });
-    }
-
-    fn set_changed(&self, change: &Change<ReplicaSet>) {
-        for set in change.both() {
-            if let Some(owner) = controller_of(&set.metadata).filter(|owner| owner.kind == KIND) {
-                self.queue.add(ObjectKey::new(set.metadata.namespace.as_deref().unwrap_or_default(), &owner.name));
-            }
-        }
-        let Some(orphan) = change.after.as_ref().filter(|set| controller_of(&set.metadata).is_none()) else { return };
-        let Some(labels) = &orphan.metadata.labels else { return };
-        for deployment in self.deployments_by_namespace.get(orphan.metadata.namespace.as_deref().unwrap_or_default()) {
-            if selector_of(&deployment).is_ok_and(|selector| selector.matches_labels(labels)) {
-                self.queue.add(ObjectKey::of(&deployment.metadata));
-            }
-        }
-    }
-
-    /// The end of an old pod lets a Recreate rollout go on.
-    fn pod_gone(&self, pod: &Pod) {
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let Some(owner) = controller_of(&pod.metadata).filter(|owner| owner.kind == "ReplicaSet") else { return };
-        let Some(set) = self.sets.get(&ObjectKey::new(namespace, &owner.name)) else { return };
-        let Some(owner) = controller_of(&set.metadata).filter(|owner| owner.kind == KIND) else { return };
-        let key = ObjectKey::new(namespace, &owner.name);
-        if self.deployments.get(&key).is_some_and(|deployment| is_recreated(&deployment)) {
-            self.queue.add(key);
-        }
     }
 
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, Error> {
@@ -137,6 +103,35 @@ impl Controller {
         }
         self.report(key, &found, with_status(&current, plan.status)).await?;
         Ok(plan.recheck.map_or(Next::Done, Next::After))
+    }
+}
+
+impl Controller {
+    fn set_changed(&self, change: &Change<ReplicaSet>) {
+        for set in change.both() {
+            if let Some(owner) = controller_of(&set.metadata).filter(|owner| owner.kind == KIND) {
+                self.queue.add(ObjectKey::new(set.metadata.namespace.as_deref().unwrap_or_default(), &owner.name));
+            }
+        }
+        let Some(orphan) = change.after.as_ref().filter(|set| controller_of(&set.metadata).is_none()) else { return };
+        let Some(labels) = &orphan.metadata.labels else { return };
+        for deployment in self.deployments_by_namespace.get(orphan.metadata.namespace.as_deref().unwrap_or_default()) {
+            if selector_of(&deployment).is_ok_and(|selector| selector.matches_labels(labels)) {
+                self.queue.add(ObjectKey::of(&deployment.metadata));
+            }
+        }
+    }
+
+    /// The end of an old pod lets a Recreate rollout go on.
+    fn pod_gone(&self, pod: &Pod) {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let Some(owner) = controller_of(&pod.metadata).filter(|owner| owner.kind == "ReplicaSet") else { return };
+        let Some(set) = self.sets.get(&ObjectKey::new(namespace, &owner.name)) else { return };
+        let Some(owner) = controller_of(&set.metadata).filter(|owner| owner.kind == KIND) else { return };
+        let key = ObjectKey::new(namespace, &owner.name);
+        if self.deployments.get(&key).is_some_and(|deployment| is_recreated(&deployment)) {
+            self.queue.add(key);
+        }
     }
 
     /// The sets of the Deployment, after taking orphans that match and letting go those that do not match any more.

@@ -11,11 +11,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::PostParams;
 use kube::{Api, Client};
 use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue, Recorder, Watchable};
+use minato_scope::Scope;
 use minato_select::LabelSelector;
 use minato_workloads::disruption::{needs_scale, plan};
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_conflict, is_not_found};
+use crate::reconciler::{Reconciler, enqueue};
 
 #[derive(Clone)]
 struct Controller {
@@ -48,28 +50,7 @@ pub(crate) fn start(context: &Context) {
         recorder: context.events.recorder("controllermanager", None),
         queue: Queue::new("disruption", Backoff::default()),
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("disruption", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async {
-                tokio::join!(
-                    controller.budgets.synced(),
-                    controller.pods.synced(),
-                    controller.deployments.synced(),
-                    controller.replica_sets.synced(),
-                    controller.replication_controllers.synced(),
-                    controller.stateful_sets.synced(),
-                );
-            } => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
 /// The pods that a budget covers; none where it has no selector.
@@ -87,14 +68,26 @@ fn namespace_of(metadata: &ObjectMeta) -> &str {
     metadata.namespace.as_deref().unwrap_or_default()
 }
 
-impl Controller {
-    fn listen(&self) {
-        let queue = self.queue.clone();
-        self.budgets.on_change(move |change| {
-            if let Some(budget) = &change.after {
-                queue.add(ObjectKey::of(&budget.metadata));
-            }
-        });
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(
+            self.budgets.synced(),
+            self.pods.synced(),
+            self.deployments.synced(),
+            self.replica_sets.synced(),
+            self.replication_controllers.synced(),
+            self.stateful_sets.synced()
+        );
+    }
+
+    fn listen(&self, _scope: &Scope) {
+        enqueue(&self.budgets, &self.queue);
         let controller = self.clone();
         self.pods.on_change(move |change| {
             for pod in change.both() {
@@ -110,21 +103,6 @@ impl Controller {
         self.follow_scale(&self.replica_sets, |set| set.spec.as_ref()?.replicas);
         self.follow_scale(&self.replication_controllers, |set| set.spec.as_ref()?.replicas);
         self.follow_scale(&self.stateful_sets, |set| set.spec.as_ref()?.replicas);
-    }
-
-    fn follow_scale<K: Watchable>(&self, informer: &Informer<K>, replicas: fn(&K) -> Option<i32>) {
-        let controller = self.clone();
-        informer.on_change(move |change| {
-            let of = |set: &Option<Arc<K>>| set.as_ref().map(|set| replicas(set));
-            if of(&change.before) == of(&change.after) {
-                return;
-            }
-            for set in change.both() {
-                for budget in controller.budgets_by_namespace.get(namespace_of(set.meta())) {
-                    controller.queue.add(ObjectKey::of(&budget.metadata));
-                }
-            }
-        });
     }
 
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, Error> {
@@ -153,6 +131,23 @@ impl Controller {
             }
         }
         Ok(plan.recheck_after.map_or(Next::Done, Next::After))
+    }
+}
+
+impl Controller {
+    fn follow_scale<K: Watchable>(&self, informer: &Informer<K>, replicas: fn(&K) -> Option<i32>) {
+        let controller = self.clone();
+        informer.on_change(move |change| {
+            let of = |set: &Option<Arc<K>>| set.as_ref().map(|set| replicas(set));
+            if of(&change.before) == of(&change.after) {
+                return;
+            }
+            for set in change.both() {
+                for budget in controller.budgets_by_namespace.get(namespace_of(set.meta())) {
+                    controller.queue.add(ObjectKey::of(&budget.metadata));
+                }
+            }
+        });
     }
 
     /// How many replicas the controllers of `pods` want together. Pods without a controller count for nothing.

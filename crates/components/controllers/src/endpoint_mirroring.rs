@@ -5,11 +5,13 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue};
+use minato_scope::Scope;
 use minato_workloads::endpoint_mirror::{self, MANAGER, is_mirrored};
 use minato_workloads::endpoint_slice::{MANAGED_BY, Plan};
 
 use crate::Context;
 use crate::error::Error;
+use crate::reconciler::Reconciler;
 use crate::slices::{self, service_of};
 
 #[derive(Clone)]
@@ -35,25 +37,21 @@ pub(crate) fn start(context: &Context) {
         slices,
         queue: Queue::new("endpoint mirroring", Backoff::default()),
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("endpoint mirroring", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async {
-                tokio::join!(controller.services.synced(), controller.endpoints.synced(), controller.slices.synced());
-            } => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
-impl Controller {
-    fn listen(&self) {
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.services.synced(), self.endpoints.synced(), self.slices.synced());
+    }
+
+    fn listen(&self, _scope: &Scope) {
         let queue = self.queue.clone();
         self.endpoints.on_change(move |change| {
             if let Some(endpoints) = change.latest() {
@@ -85,3 +83,5 @@ impl Controller {
         Ok(Next::Done)
     }
 }
+
+impl Controller {}

@@ -9,12 +9,14 @@ use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use minato_client::{Backoff, Change, Index, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_workloads::endpoint_slice::{self, MANAGED_BY, MANAGER, Observed};
 use minato_workloads::pod::{is_finished, is_ready};
 use minato_workloads::{endpoints, service};
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_already_exists, is_namespace_terminating, is_not_found};
+use crate::reconciler::Reconciler;
 use crate::slices::{self, service_of};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -54,23 +56,7 @@ pub(crate) fn start(context: &Context) {
         pods,
         slices,
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("endpoints", async move {
-        let synced = async {
-            tokio::join!(controller.services.synced(), controller.pods.synced(), controller.slices.synced());
-            tokio::join!(controller.nodes.synced(), controller.endpoints.synced());
-        };
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = synced => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
 /// Whether a change of the pod can change an endpoint. Most changes (container states, probes) do not.
@@ -91,8 +77,24 @@ fn zone_of(node: &Node) -> Option<&String> {
     node.metadata.labels.as_ref()?.get(ZONE)
 }
 
-impl Controller {
-    fn listen(&self) {
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(
+            self.services.synced(),
+            self.pods.synced(),
+            self.slices.synced(),
+            self.nodes.synced(),
+            self.endpoints.synced()
+        );
+    }
+
+    fn listen(&self, _scope: &Scope) {
         let queue = self.queue.clone();
         self.services.on_change(move |change| {
             if let Some(service) = change.latest() {
@@ -124,21 +126,6 @@ impl Controller {
         });
     }
 
-    fn pod_changed(&self, change: &Change<Pod>) {
-        if let Change { before: Some(before), after: Some(after) } = change
-            && !matters(before, after)
-        {
-            return;
-        }
-        let Some(pod) = change.latest() else { return };
-        for service in self.services_by_namespace.get(pod.metadata.namespace.as_deref().unwrap_or_default()) {
-            let Some(selector) = service::pod_selector(&service) else { continue };
-            if change.both().any(|pod| service::selects(selector, pod)) {
-                self.queue.add(ObjectKey::of(&service.metadata));
-            }
-        }
-    }
-
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, Error> {
         let Some(service) = self.services.get(key) else {
             self.remove_endpoints(key).await?;
@@ -159,6 +146,23 @@ impl Controller {
         outcome?;
         self.write_endpoints(key, &service, &pods).await?;
         Ok(Next::Done)
+    }
+}
+
+impl Controller {
+    fn pod_changed(&self, change: &Change<Pod>) {
+        if let Change { before: Some(before), after: Some(after) } = change
+            && !matters(before, after)
+        {
+            return;
+        }
+        let Some(pod) = change.latest() else { return };
+        for service in self.services_by_namespace.get(pod.metadata.namespace.as_deref().unwrap_or_default()) {
+            let Some(selector) = service::pod_selector(&service) else { continue };
+            if change.both().any(|pod| service::selects(selector, pod)) {
+                self.queue.add(ObjectKey::of(&service.metadata));
+            }
+        }
     }
 
     /// The pods that the Service selects; none if it selects by other means.

@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use minato_client::{Backoff, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_select::LabelSelector;
 use minato_workloads::job::{self, BURST_PODS, Observed, Report, TRACKING};
 use parking_lot::Mutex;
@@ -24,6 +25,7 @@ use crate::Context;
 use crate::batch::all_at_once;
 use crate::error::{Error, Trying as _, is_not_found};
 use crate::pods::{Controlling, Pods, name_of};
+use crate::reconciler::Reconciler;
 
 /// Status, finalizers, settled status: more rounds than these are for the next look.
 const ROUNDS_MAX: usize = 4;
@@ -57,28 +59,26 @@ pub(crate) fn start(context: &Context) {
         backoffs: Arc::default(),
     };
     ttl::start(context, controller.jobs.clone());
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("jobs", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async { tokio::join!(controller.jobs.synced(), controller.pods.informer.synced()); } => {}
-        }
-        controller.listen();
-        orphans::start(&controller, &scope);
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
 fn uid_of(job: &Job) -> &str {
     job.metadata.uid.as_deref().unwrap_or_default()
 }
 
-impl Controller {
-    fn listen(&self) {
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.jobs.synced(), self.pods.informer.synced());
+    }
+
+    fn listen(&self, scope: &Scope) {
+        orphans::start(self, scope);
         let (queue, backoffs) = (self.queue.clone(), Arc::clone(&self.backoffs));
         self.jobs.on_change(move |change| match (&change.before, &change.after) {
             (_, Some(job)) => queue.add(ObjectKey::of(&job.metadata)),
@@ -109,7 +109,9 @@ impl Controller {
         }
         Ok([recheck, wait].into_iter().flatten().min().map_or(Next::Done, Next::After))
     }
+}
 
+impl Controller {
     fn backoff_of(&self, job: &Job) -> job::Backoff {
         self.backoffs.lock().get(uid_of(job)).cloned().unwrap_or_default()
     }

@@ -53,6 +53,7 @@ mod node_ipam;
 mod node_lifecycle;
 mod pod_gc;
 mod pods;
+mod reconciler;
 mod replica_set;
 mod root_ca;
 mod service_account;

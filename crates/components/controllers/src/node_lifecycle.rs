@@ -12,12 +12,14 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_workloads::node::{self, Eviction, Heard, evicting_taints, eviction, hear, ready_status};
 use minato_workloads::pod::is_ready;
 use parking_lot::Mutex;
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_conflict, is_not_found};
+use crate::reconciler::Reconciler;
 
 /// Where kubelets keep the Leases by which they say that they live.
 const LEASES: &str = "kube-node-lease";
@@ -35,6 +37,7 @@ struct Controller {
     queue: Queue<ObjectKey>,
     /// Pods that may have to leave.
     evictions: Queue<ObjectKey>,
+    evicting_at_once: usize,
 }
 
 /// Pods by the node that they are bound to.
@@ -56,31 +59,28 @@ pub(crate) fn start(context: &Context, grace: Duration) {
         recorder: context.events.recorder("node-controller", None),
         queue: Queue::new("nodes", Backoff::default()),
         evictions: Queue::new("evictions", Backoff::default()),
+        evicting_at_once: context.workers,
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("nodes", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async {
-                tokio::join!(controller.nodes.synced(), controller.leases.synced(), controller.pods.synced());
-            } => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-        let reconciler = controller.clone();
-        controller.evictions.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.evict(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
-impl Controller {
-    fn listen(&self) {
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.nodes.synced(), self.leases.synced(), self.pods.synced());
+    }
+
+    fn listen(&self, scope: &Scope) {
+        let controller = self.clone();
+        self.evictions.work(scope, self.evicting_at_once, move |key| {
+            let controller = controller.clone();
+            async move { controller.evict(&key).await }
+        });
         let controller = self.clone();
         self.nodes.on_change(move |change| {
             let Some(node) = change.latest() else { return };
@@ -140,7 +140,9 @@ impl Controller {
         }
         Ok(if left.is_zero() { Next::Done } else { Next::After(left) })
     }
+}
 
+impl Controller {
     fn api(&self) -> Api<Node> {
         Api::all(self.client.clone())
     }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Api, Client};
-use minato_client::{Backoff, Informer, Next, ObjectKey, Queue};
+use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue};
+use minato_scope::Scope;
 
 use crate::Context;
 use crate::error::{Error, Trying as _};
 use crate::node_lifecycle::{AtOnce, by_node, delete_disrupted, disruption};
+use crate::reconciler::Reconciler;
 
 /// How long a node may be away before its pods are given up: it may be registering again.
 const QUARANTINE: Duration = Duration::from_secs(40);
@@ -20,6 +22,7 @@ const QUARANTINE: Duration = Duration::from_secs(40);
 struct Collector {
     client: Client,
     pods: Informer<Pod>,
+    pods_by_node: Index<Pod>,
     nodes: Informer<Node>,
     queue: Queue<ObjectKey>,
 }
@@ -30,30 +33,39 @@ fn node_of(pod: &Pod) -> Option<&str> {
 
 pub(crate) fn start(context: &Context) {
     let pods = context.informers.of::<Pod>();
-    let pods_by_node = by_node(&pods);
     let collector = Collector {
         client: context.client.clone(),
         nodes: context.informers.of::<Node>(),
         queue: Queue::new("pod gc", Backoff::default()),
+        pods_by_node: by_node(&pods),
         pods,
     };
-    let scope = context.scope.clone();
-    context.scope.spawn("pod gc", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async { tokio::join!(collector.nodes.synced(), collector.pods.synced()); } => {}
-        }
-        finished::start(&collector.client, &collector.pods, &scope);
-        let queue = collector.queue.clone();
-        collector.nodes.on_change(move |change| {
+    context.start(collector, 2);
+}
+
+impl Reconciler for Collector {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.nodes.synced(), self.pods.synced());
+    }
+
+    fn listen(&self, scope: &Scope) {
+        finished::start(&self.client, &self.pods, scope);
+        let (queue, pods_by_node) = (self.queue.clone(), self.pods_by_node.clone());
+        self.nodes.on_change(move |change| {
             if let Some(gone) = change.before.as_ref().filter(|_| change.after.is_none()) {
                 for pod in pods_by_node.get(gone.metadata.name.as_deref().unwrap_or_default()) {
                     queue.add_after(ObjectKey::of(&pod.metadata), QUARANTINE);
                 }
             }
         });
-        let watching = collector.clone();
-        collector.pods.on_change(move |change| {
+        let watching = self.clone();
+        self.pods.on_change(move |change| {
             let Some(pod) = &change.after else { return };
             match node_of(pod) {
                 None if pod.metadata.deletion_timestamp.is_some() => watching.queue.add(ObjectKey::of(&pod.metadata)),
@@ -63,15 +75,8 @@ pub(crate) fn start(context: &Context) {
                 _ => {}
             }
         });
-        let reconciler = collector.clone();
-        collector.queue.work(&scope, 2, move |key| {
-            let collector = reconciler.clone();
-            async move { collector.reconcile(&key).await }
-        });
-    });
-}
+    }
 
-impl Collector {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, Error> {
         let Some(pod) = self.pods.get(key) else { return Ok(Next::Done) };
         let condition = match node_of(&pod) {
@@ -92,3 +97,5 @@ impl Collector {
         Ok(Next::Done)
     }
 }
+
+impl Collector {}

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_select::LabelSelector;
 use minato_workloads::ownership::controller_of;
 use minato_workloads::replica_set::{self, Failure, Observed, pod_from_template, slow_start};
@@ -20,6 +21,7 @@ use crate::Context;
 use crate::batch::all_at_once;
 use crate::error::{Error, Trying as _, is_namespace_terminating, is_not_found, message_of};
 use crate::pods::{Pods, name_of, reference};
+use crate::reconciler::{Reconciler, enqueue};
 
 pub(crate) use replicated::Replicated;
 
@@ -55,29 +57,22 @@ pub(crate) fn start<S: Replicated>(context: &Context) {
         queue: Queue::new(&S::plural(&()), Backoff::default()),
         sets,
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn(&S::plural(&()), async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async { tokio::join!(controller.sets.synced(), controller.pods.informer.synced()); } => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
-impl<S: Replicated> Controller<S> {
-    fn listen(&self) {
-        let queue = self.queue.clone();
-        self.sets.on_change(move |change| {
-            if let Some(set) = &change.after {
-                queue.add(ObjectKey::of(set.meta()));
-            }
-        });
+impl<S: Replicated> Reconciler for Controller<S> {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.sets.synced(), self.pods.informer.synced());
+    }
+
+    fn listen(&self, _scope: &Scope) {
+        enqueue(&self.sets, &self.queue);
         self.pods.wake(&self.queue, &self.sets);
     }
 
@@ -103,7 +98,9 @@ impl<S: Replicated> Controller<S> {
             Err(Stopped { error: None, .. }) => Ok(Next::Done),
         }
     }
+}
 
+impl<S: Replicated> Controller<S> {
     /// The active pods of all sets under the same controller.
     fn related(&self, set: &ReplicaSet, pods: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
         let Some(owner) = controller_of(&set.metadata) else { return pods.to_vec() };

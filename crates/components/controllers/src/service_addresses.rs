@@ -13,11 +13,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use minato_client::{Backoff, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_workloads::service_cidr::{FAMILY, FINALIZER, MANAGED_BY, MANAGER, Step, cluster_ips, plan, service_of};
 use serde_json::json;
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_already_exists, is_conflict, is_not_found};
+use crate::reconciler::Reconciler;
 
 /// How long a Service and its IPAddress, written at once, may take to be both seen.
 const SEEN_TOGETHER: Duration = Duration::from_secs(2);
@@ -50,25 +52,21 @@ pub(crate) fn start(context: &Context) {
         recorder: context.events.recorder("ipallocator-repair-controller", None),
         queue: Queue::new("service addresses", Backoff::default()),
     };
-    let scope = context.scope.clone();
-    context.scope.spawn("service addresses", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async {
-                tokio::join!(controller.ranges.synced(), controller.addresses.synced(), controller.services.synced());
-            } => {}
-        }
-        controller.listen();
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, 1, move |work| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&work).await }
-        });
-    });
+    context.start(controller, 1);
 }
 
-impl Controller {
-    fn listen(&self) {
+impl Reconciler for Controller {
+    type Key = Work;
+
+    fn queue(&self) -> &Queue<Work> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.ranges.synced(), self.addresses.synced(), self.services.synced());
+    }
+
+    fn listen(&self, _scope: &Scope) {
         let controller = self.clone();
         self.ranges.on_change(move |change| {
             if let Some(range) = change.latest() {
@@ -103,15 +101,6 @@ impl Controller {
         });
     }
 
-    /// Ranges that wait for their addresses, or for another range that has them.
-    fn look_at_ending_ranges(&self) {
-        for range in self.ranges.list() {
-            if range.metadata.deletion_timestamp.is_some() {
-                self.queue.add(Work::Range(ObjectKey::of(&range.metadata)));
-            }
-        }
-    }
-
     async fn reconcile(&self, work: &Work) -> Result<Next, Error> {
         match work {
             Work::Range(key) => self.keep_range(key).await?,
@@ -119,6 +108,17 @@ impl Controller {
             Work::Service(key) => self.check_service(key).await?,
         }
         Ok(Next::Done)
+    }
+}
+
+impl Controller {
+    /// Ranges that wait for their addresses, or for another range that has them.
+    fn look_at_ending_ranges(&self) {
+        for range in self.ranges.list() {
+            if range.metadata.deletion_timestamp.is_some() {
+                self.queue.add(Work::Range(ObjectKey::of(&range.metadata)));
+            }
+        }
     }
 
     async fn keep_range(&self, key: &ObjectKey) -> Result<(), Error> {

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, PodTemplateSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use minato_client::{Backoff, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_select::LabelSelector;
 use minato_workloads::history::{self, CONTROLLER_REVISION_HASH, Owner};
 use minato_workloads::stateful_set::{self, Observed, Revision, Step};
@@ -16,6 +17,7 @@ use crate::Context;
 use crate::error::{Error, Trying as _, is_already_exists, is_namespace_terminating, is_not_found, message_of};
 use crate::history::{History, Kept};
 use crate::pods::{Controlling, Pods, name_of, reference};
+use crate::reconciler::{Reconciler, enqueue};
 
 #[derive(Clone)]
 struct Controller {
@@ -44,33 +46,7 @@ pub(crate) fn start(context: &Context) {
         recorder: context.events.recorder("statefulset-controller", None),
         queue: Queue::new("statefulsets", Backoff::default()),
     };
-    let (scope, workers) = (context.scope.clone(), context.workers);
-    context.scope.spawn("statefulsets", async move {
-        let synced = async {
-            tokio::join!(
-                controller.sets.synced(),
-                controller.pods.informer.synced(),
-                controller.claims.synced(),
-                controller.history.revisions.synced()
-            );
-        };
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = synced => {}
-        }
-        let queue = controller.queue.clone();
-        controller.sets.on_change(move |change| {
-            if let Some(set) = &change.after {
-                queue.add(ObjectKey::of(&set.metadata));
-            }
-        });
-        controller.pods.wake(&controller.queue, &controller.sets);
-        let reconciler = controller.clone();
-        controller.queue.work(&scope, workers, move |key| {
-            let controller = reconciler.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, context.workers);
 }
 
 /// The revisions between which a set rolls, with their templates.
@@ -102,7 +78,27 @@ impl Rollout {
     }
 }
 
-impl Controller {
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(
+            self.sets.synced(),
+            self.pods.informer.synced(),
+            self.claims.synced(),
+            self.history.revisions.synced()
+        );
+    }
+
+    fn listen(&self, _scope: &Scope) {
+        enqueue(&self.sets, &self.queue);
+        self.pods.wake(&self.queue, &self.sets);
+    }
+
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, Error> {
         let Some(set) = self.sets.get(key) else { return Ok(Next::Done) };
         let Some(spec) = &set.spec else { return Ok(Next::Done) };
@@ -140,7 +136,9 @@ impl Controller {
         outcome?;
         Ok(recheck.map_or(Next::Done, Next::After))
     }
+}
 
+impl Controller {
     async fn carry_out(&self, set: &StatefulSet, step: Step) -> Result<(), Error> {
         let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
         let of_set = set.metadata.name.as_deref().unwrap_or_default();

@@ -8,12 +8,14 @@ use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue, Watchable};
+use minato_scope::Scope;
 use minato_workloads::protection::{
     CLAIM, CLASS, VOLUME, attribute_classes, claims_of, is_done_with_claims, is_in_use,
 };
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_conflict, is_not_found};
+use crate::reconciler::Reconciler;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Work {
@@ -25,6 +27,7 @@ enum Work {
 #[derive(Clone)]
 struct Protection {
     client: Client,
+    pods: Informer<Pod>,
     claims: Informer<PersistentVolumeClaim>,
     volumes: Informer<PersistentVolume>,
     classes: Informer<VolumeAttributesClass>,
@@ -46,33 +49,29 @@ pub(crate) fn start(context: &Context) {
             let class = volume.spec.as_ref().and_then(|spec| spec.volume_attributes_class_name.clone());
             class.into_iter().collect()
         }),
+        pods,
         claims,
         volumes,
         classes: context.informers.of::<VolumeAttributesClass>(),
         queue: Queue::new("volume protection", Backoff::default()),
     };
-    let scope = context.scope.clone();
-    context.scope.spawn("volume protection", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async {
-                let all = (&protection.claims, &protection.volumes, &protection.classes);
-                tokio::join!(pods.synced(), all.0.synced(), all.1.synced(), all.2.synced());
-            } => {}
-        }
-        protection.listen(&pods);
-        let reconciler = protection.clone();
-        protection.queue.work(&scope, 2, move |work| {
-            let protection = reconciler.clone();
-            async move { protection.reconcile(&work).await }
-        });
-    });
+    context.start(protection, 2);
 }
 
-impl Protection {
-    fn listen(&self, pods: &Informer<Pod>) {
+impl Reconciler for Protection {
+    type Key = Work;
+
+    fn queue(&self) -> &Queue<Work> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.pods.synced(), self.claims.synced(), self.volumes.synced(), self.classes.synced());
+    }
+
+    fn listen(&self, _scope: &Scope) {
         let queue = self.queue.clone();
-        pods.on_change(move |change| {
+        self.pods.on_change(move |change| {
             for pod in change.both() {
                 for claim in claims_of(pod) {
                     if let Some((namespace, name)) = claim.split_once('/') {
@@ -126,7 +125,9 @@ impl Protection {
         }
         Ok(Next::Done)
     }
+}
 
+impl Protection {
     /// Takes `finalizer` off an object whose deletion has been asked for.
     async fn release<K: Watchable>(
         &self,

@@ -114,6 +114,12 @@ impl<K: Clone + Eq + Hash + Ord + Debug + Send + Sync + 'static> Queue<K> {
         self.shared.wake.notify_one();
     }
 
+    /// What it is called in logs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
     /// How many keys are ready, running or delayed.
     #[must_use]
     pub fn pending(&self) -> usize {
