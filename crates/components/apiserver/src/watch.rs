@@ -1,5 +1,6 @@
 //! Watches: a cursor into the store's log, filtered and written out, at the reader's pace.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use minato_http::BoxError;
 use minato_mvcc::{Cursor, Event, EventKind, Object, Revision};
 use minato_scope::Scope;
 use prometheus::{Histogram, IntCounter};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::body::{self, ResponseBody};
 use crate::call::Call;
@@ -28,6 +29,10 @@ const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 const WATCH_MIN: Duration = Duration::from_secs(30 * 60);
 /// How much is put together before it is sent.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// What it costs, about, to tell one watcher that something happened.
+const WAKE_COST: Duration = Duration::from_micros(10);
+/// The longest that an event waits for others, to be sent with them.
+const REST_MAX: Duration = Duration::from_millis(5);
 
 /// One watch that is being served.
 struct Watch {
@@ -38,9 +43,12 @@ struct Watch {
     /// The bookmark that ends the initial events is still to be sent.
     end_initial_at: Option<Revision>,
     cursor: Cursor,
-    bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
+    /// Ends at the next bookmark, if any are wanted, or the deadline, whichever is sooner.
+    alarm: Pin<Box<Sleep>>,
+    /// When events were last sent.
+    sent: Option<Instant>,
     scope: Scope,
     core: Arc<Core>,
     ended: bool,
@@ -87,6 +95,8 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
     let now = Instant::now();
     let seconds = query.get("timeoutSeconds").and_then(|text| text.parse::<u64>().ok()).filter(|s| *s > 0);
     let lasts = seconds.map_or_else(|| WATCH_MIN + spread(WATCH_MIN), |s| Duration::from_secs(s.min(86_400)));
+    let (next_bookmark, deadline) = (now + BOOKMARK_INTERVAL, now + lasts);
+    let alarm = if bookmarks { next_bookmark.min(deadline) } else { deadline };
     let watch = Watch {
         resource: Arc::clone(&call.resource),
         filter,
@@ -94,9 +104,10 @@ pub(crate) async fn watch(call: &Call) -> Result<Response<ResponseBody>, ApiErro
         initial: initial.into_iter(),
         end_initial_at: (send_initial == Some(true) && bookmarks).then_some(start),
         cursor,
-        bookmarks,
-        next_bookmark: now + BOOKMARK_INTERVAL,
-        deadline: now + lasts,
+        next_bookmark,
+        deadline,
+        alarm: Box::pin(tokio::time::sleep_until(alarm)),
+        sent: None,
         scope: call.core.scope.clone(),
         core: Arc::clone(&call.core),
         ended: false,
@@ -162,14 +173,14 @@ impl Watch {
         if !chunk.is_empty() {
             return Ok(Some(chunk.freeze()));
         }
+        self.rest().await;
         loop {
             let batch = tokio::select! {
                 biased;
                 batch = self.cursor.next() => Some(batch.map_err(|compacted| {
                     ApiError::expired(format!("too old resource version: {} ({})", self.cursor_revision(), compacted.oldest))
                 })?),
-                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => None,
-                () = tokio::time::sleep_until(self.deadline) => return Ok(None),
+                () = self.alarm.as_mut() => None,
                 () = self.scope.cancelled() => return Ok(None),
                 () = retired(&self.resource) => return Ok(None),
             };
@@ -178,6 +189,7 @@ impl Watch {
                     for event in &*batch {
                         if let Some(line) = self.line(event).await? {
                             count(&self.counted, &line);
+                            self.sent = Some(Instant::now());
                             // A single event is sent as the store has it, without a copy.
                             if batch.len() == 1 {
                                 return Ok(Some(line));
@@ -187,7 +199,12 @@ impl Watch {
                     }
                 }
                 None => {
-                    self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
+                    let now = Instant::now();
+                    if now >= self.deadline {
+                        return Ok(None);
+                    }
+                    self.next_bookmark = now + BOOKMARK_INTERVAL;
+                    self.alarm.as_mut().reset(self.next_bookmark.min(self.deadline));
                     let seen = self.cursor.revision();
                     chunk.extend_from_slice(&self.encoder.bookmark(&self.resource, seen.0, false)?);
                 }
@@ -195,6 +212,17 @@ impl Watch {
             if !chunk.is_empty() {
                 return Ok(Some(chunk.freeze()));
             }
+        }
+    }
+
+    /// Waits a moment after events were sent, the longer the more watchers are told of the same: where changes come
+    /// faster than all can be told one by one, each is told of several at once. What comes alone is sent at once.
+    async fn rest(&mut self) {
+        let Some(sent) = self.sent.take() else { return };
+        let until = sent + (WAKE_COST * self.cursor.company() as u32).min(REST_MAX);
+        // Timers are no finer than that.
+        if until.saturating_duration_since(Instant::now()) >= Duration::from_millis(1) {
+            tokio::time::sleep_until(until).await;
         }
     }
 

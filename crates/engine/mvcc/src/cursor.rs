@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::feed::{Feed, Index};
 use crate::memory::Shared;
@@ -51,6 +52,9 @@ pub struct Cursor {
 
 impl Cursor {
     pub(crate) fn new(shared: Arc<Shared>, feed: Arc<Feed>, index: Option<Arc<Index>>, position: Revision) -> Self {
+        if index.is_none() {
+            feed.watchers.fetch_add(1, Ordering::Relaxed);
+        }
         Self { shared, feed, index, position }
     }
 
@@ -90,6 +94,15 @@ impl Cursor {
         }
     }
 
+    /// How many cursors are woken by the same events as this one, itself included.
+    pub fn company(&self) -> usize {
+        match &self.index {
+            // The registry has a reference of its own.
+            Some(index) => Arc::strong_count(index).saturating_sub(1),
+            None => self.feed.watchers.load(Ordering::Relaxed),
+        }
+    }
+
     /// Every event up to this revision has been handed out: what a bookmark may say.
     ///
     /// It moves with the whole store whenever [`Cursor::try_next`] or [`Cursor::next`] finds nothing, so before a
@@ -101,8 +114,11 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        if let Some(index) = self.index.take() {
-            self.feed.release(index);
+        match self.index.take() {
+            Some(index) => self.feed.release(index),
+            None => {
+                self.feed.watchers.fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }

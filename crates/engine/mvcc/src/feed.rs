@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -166,6 +167,8 @@ fn remove_nested(outer: &mut HashMap<Arc<str>, HashMap<Arc<str>, Arc<Index>>>, f
 pub(crate) struct Feed {
     pub(crate) log: RwLock<Log>,
     pub(crate) wake: event_listener::Event,
+    /// Cursors that want every event, and so have no index.
+    pub(crate) watchers: AtomicUsize,
     indexes: Mutex<Indexes>,
 }
 
@@ -192,6 +195,7 @@ impl Feed {
         Self {
             log: RwLock::new(Log { events: VecDeque::new(), floor, bytes: 0 }),
             wake: event_listener::Event::new(),
+            watchers: AtomicUsize::new(0),
             indexes: Mutex::default(),
         }
     }
