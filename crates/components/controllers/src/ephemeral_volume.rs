@@ -4,11 +4,13 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Api;
 use kube::api::PostParams;
 use minato_client::{Backoff, Informer, Next, ObjectKey, Queue, Recorder};
+use minato_scope::Scope;
 use minato_workloads::pod::is_finished;
 use minato_workloads::volume::{ephemeral_claim, is_made_for};
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_already_exists, is_namespace_terminating, is_not_found, message_of};
+use crate::reconciler::Reconciler;
 
 #[derive(Clone)]
 struct Controller {
@@ -16,6 +18,7 @@ struct Controller {
     pods: Informer<Pod>,
     claims: Informer<PersistentVolumeClaim>,
     recorder: Recorder,
+    queue: Queue<ObjectKey>,
 }
 
 pub(crate) fn start(context: &Context) {
@@ -24,43 +27,46 @@ pub(crate) fn start(context: &Context) {
         pods: context.informers.of::<Pod>(),
         claims: context.informers.of::<PersistentVolumeClaim>(),
         recorder: context.events.recorder("ephemeral_volume", None),
+        queue: Queue::new("ephemeral volumes", Backoff::default()),
     };
-    let queue: Queue<ObjectKey> = Queue::new("ephemeral volumes", Backoff::default());
-    let scope = context.scope.clone();
-    context.scope.spawn("ephemeral volumes", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async { tokio::join!(controller.pods.synced(), controller.claims.synced()); } => {}
-        }
-        let changed = queue.clone();
-        controller.pods.on_change(move |change| {
-            if let Some(pod) = change.after.as_ref().filter(|pod| has_ephemeral(pod)) {
-                changed.add(ObjectKey::of(&pod.metadata));
-            }
-        });
-        let (changed, pods) = (queue.clone(), controller.pods.clone());
-        controller.claims.on_change(move |change| {
-            let (Some(claim), None) = (&change.before, &change.after) else { return };
-            let owners = claim.metadata.owner_references.iter().flatten();
-            for owner in owners.filter(|owner| owner.kind == "Pod" && owner.controller == Some(true)) {
-                let key = ObjectKey::new(claim.metadata.namespace.as_deref().unwrap_or_default(), &owner.name);
-                if pods.get(&key).is_some() {
-                    changed.add(key);
-                }
-            }
-        });
-        queue.work(&scope, 4, move |key| {
-            let controller = controller.clone();
-            async move { controller.reconcile(&key).await }
-        });
-    });
+    context.start(controller, 4);
 }
 
 fn has_ephemeral(pod: &Pod) -> bool {
     pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()).any(|volume| volume.ephemeral.is_some())
 }
 
-impl Controller {
+impl Reconciler for Controller {
+    type Key = ObjectKey;
+
+    fn queue(&self) -> &Queue<ObjectKey> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.pods.synced(), self.claims.synced());
+    }
+
+    fn listen(&self, _scope: &Scope) {
+        let queue = self.queue.clone();
+        self.pods.on_change(move |change| {
+            if let Some(pod) = change.after.as_ref().filter(|pod| has_ephemeral(pod)) {
+                queue.add(ObjectKey::of(&pod.metadata));
+            }
+        });
+        let (queue, pods) = (self.queue.clone(), self.pods.clone());
+        self.claims.on_change(move |change| {
+            let (Some(claim), None) = (&change.before, &change.after) else { return };
+            let owners = claim.metadata.owner_references.iter().flatten();
+            for owner in owners.filter(|owner| owner.kind == "Pod" && owner.controller == Some(true)) {
+                let key = ObjectKey::new(claim.metadata.namespace.as_deref().unwrap_or_default(), &owner.name);
+                if pods.get(&key).is_some() {
+                    queue.add(key);
+                }
+            }
+        });
+    }
+
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, Error> {
         let Some(pod) = self.pods.get(key) else { return Ok(Next::Done) };
         if pod.metadata.deletion_timestamp.is_some() || is_finished(&pod) {
@@ -73,7 +79,9 @@ impl Controller {
         }
         Ok(Next::Done)
     }
+}
 
+impl Controller {
     async fn ensure(&self, pod: &Pod, key: &ObjectKey, claim: &PersistentVolumeClaim) -> Result<(), Error> {
         let name = claim.metadata.name.as_deref().unwrap_or_default();
         if let Some(found) = self.claims.get(&ObjectKey::new(&key.namespace, name)) {

@@ -8,11 +8,13 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue, Recorder};
 use minato_placement::volume::{class_of_claim, class_of_volume};
+use minato_scope::Scope;
 use minato_workloads::protection::claims_of;
 use minato_workloads::volume::{About, ClaimView, Event, Plan, VolumeView, Write, plan_claim, plan_volume};
 
 use crate::Context;
 use crate::error::{Error, Trying as _, is_conflict, is_not_found};
+use crate::reconciler::Reconciler;
 
 /// A binding takes four writes; who needs more has to wait for the next look.
 const WRITES_MAX: usize = 8;
@@ -29,6 +31,7 @@ enum Work {
 #[derive(Clone)]
 struct Binder {
     client: Client,
+    pods: Informer<Pod>,
     claims: Informer<PersistentVolumeClaim>,
     volumes: Informer<PersistentVolume>,
     classes: Informer<StorageClass>,
@@ -60,28 +63,15 @@ pub(crate) fn start(context: &Context) {
         }),
         kept_volumes: volumes
             .index("claim", |volume| kept_for(volume).map(|key| key.to_string()).into_iter().collect()),
+        pods,
         claims,
         volumes,
         classes: context.informers.of::<StorageClass>(),
         recorder: context.events.recorder("persistentvolume-controller", None),
         queue: Queue::new("volume binder", Backoff::default()),
     };
-    let scope = context.scope.clone();
-    context.scope.spawn("volume binder", async move {
-        tokio::select! {
-            () = scope.cancelled() => return,
-            () = async {
-                tokio::join!(pods.synced(), binder.claims.synced(), binder.volumes.synced(), binder.classes.synced());
-            } => {}
-        }
-        binder.listen();
-        let reconciler = binder.clone();
-        // One at a time: two claims never choose the same volume.
-        binder.queue.work(&scope, 1, move |work| {
-            let binder = reconciler.clone();
-            async move { binder.reconcile(&work).await }
-        });
-    });
+    // One at a time: two claims never choose the same volume.
+    context.start(binder, 1);
 }
 
 /// The claim that a volume is kept for.
@@ -90,8 +80,18 @@ fn kept_for(volume: &PersistentVolume) -> Option<ObjectKey> {
     Some(ObjectKey::new(kept.namespace.as_deref().unwrap_or_default(), kept.name.as_deref().unwrap_or_default()))
 }
 
-impl Binder {
-    fn listen(&self) {
+impl Reconciler for Binder {
+    type Key = Work;
+
+    fn queue(&self) -> &Queue<Work> {
+        &self.queue
+    }
+
+    async fn synced(&self) {
+        tokio::join!(self.pods.synced(), self.claims.synced(), self.volumes.synced(), self.classes.synced());
+    }
+
+    fn listen(&self, _scope: &Scope) {
         let binder = self.clone();
         self.claims.on_change(move |change| {
             let Some(claim) = change.latest() else { return };
@@ -133,12 +133,6 @@ impl Binder {
         });
     }
 
-    fn look_at_free_claims(&self, class: &str) {
-        for claim in self.free_claims.get(class) {
-            self.queue.add(Work::Claim(ObjectKey::of(&claim.metadata)));
-        }
-    }
-
     async fn reconcile(&self, work: &Work) -> Result<Next, Error> {
         let mut told: Vec<Event> = Vec::new();
         for _ in 0..WRITES_MAX {
@@ -171,6 +165,14 @@ impl Binder {
         }
         self.queue.add(work.clone());
         Ok(Next::Done)
+    }
+}
+
+impl Binder {
+    fn look_at_free_claims(&self, class: &str) {
+        for claim in self.free_claims.get(class) {
+            self.queue.add(Work::Claim(ObjectKey::of(&claim.metadata)));
+        }
     }
 
     fn plan_claim(&self, claim: &PersistentVolumeClaim) -> Plan {
