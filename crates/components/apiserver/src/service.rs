@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::BodyExt as _;
 use minato_http::BoxError;
 use minato_kinds::{Subresource, Verbs};
@@ -101,19 +101,20 @@ pub(crate) async fn respond(
             {
                 return core.aggregator.relay(&core, &remote, &user, request).await;
             }
-            by_path(&core, &path, &query, &request)
+            by_path(&core, &path, &query, request.method(), request.headers()).await
         }
         Route::Resource(route) => by_resource(core, route, query, user, request, passage).await,
     }
 }
 
-fn by_path(
-    core: &Core,
+async fn by_path(
+    core: &Arc<Core>,
     path: &str,
     query: &Query,
-    request: &Request<RequestBody>,
+    method: &Method,
+    headers: &HeaderMap,
 ) -> Result<Response<ResponseBody>, ApiError> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if !matches!(*method, Method::GET | Method::HEAD) {
         return Err(ApiError::method_not_allowed());
     }
     if path == "/metrics" {
@@ -125,10 +126,10 @@ fn by_path(
     if let Some(response) = issuer::answer(core, path) {
         return Ok(response);
     }
-    if let Some(response) = discovery::answer(&core.registry.served(), path, request.headers()) {
+    if let Some(response) = discovery::answer(&core.registry.served(), path, headers) {
         return response;
     }
-    openapi::answer(core, path, request.headers()).unwrap_or_else(|| Err(ApiError::no_route()))
+    openapi::answer(core, path, headers).await.unwrap_or_else(|| Err(ApiError::no_route()))
 }
 
 async fn by_resource(

@@ -5,8 +5,7 @@
 //! the bytes.
 //!
 //! - [`v3`]: one group version, `/openapi/v3/apis/apps/v1`; [`v3_index`]: the list of them, `/openapi/v3`
-//! - [`v2`]: everything in one, `/openapi/v2`; [`v2_protobuf`]: the same as `gnostic`'s protobuf message, which kubectl
-//!   up to 1.26 asks for
+//! - [`v2()`]: everything in one, `/openapi/v2`
 
 mod definitions;
 mod dialect;
@@ -14,8 +13,9 @@ mod operations;
 mod parameters;
 mod paths;
 mod protobuf;
+mod v2;
 
-pub use protobuf::v2_protobuf;
+pub use v2::{Form, Part, v2};
 
 use definitions::Definitions;
 use dialect::Dialect;
@@ -25,10 +25,10 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-/// Content type of [`v2_protobuf`] in answers.
+/// Content type of [`Form::Protobuf`] in answers.
 pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
-/// Media types that ask for [`v2_protobuf`]. kubectl asks for the first, which is no well-formed media type; an answer
+/// Media types that ask for [`Form::Protobuf`]. kubectl asks for the first, which is no well-formed media type; an answer
 /// that carries it would be refused.
 pub const V2_PROTOBUF_ACCEPTED: [&str; 2] = ["application/com.github.proto-openapi.spec.v2@v1.0+protobuf", V2_PROTOBUF];
 
@@ -97,26 +97,15 @@ impl Subresource<'_> {
 /// The OpenAPI v3 document of one group version.
 pub fn v3(resources: &[Resource<'_>]) -> Value {
     let mut definitions = Definitions::of(resources, Dialect::V3);
-    let paths = paths::of(resources, Dialect::V3, &mut definitions);
+    let mut paths = Map::new();
+    paths::each(resources, Dialect::V3, &mut definitions, |path, item| drop(paths.insert(path, item)));
+    let mut schemas = Map::new();
+    definitions.each(|name, schema| drop(schemas.insert(name, schema)));
     json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": KUBERNETES},
         "paths": paths,
-        "components": {"schemas": definitions.into_schemas(), "securitySchemes": bearer_token()},
-    })
-}
-
-/// The OpenAPI v2 document of all group versions.
-pub fn v2(resources: &[Resource<'_>]) -> Value {
-    let mut definitions = Definitions::of(resources, Dialect::V2);
-    let paths = paths::of(resources, Dialect::V2, &mut definitions);
-    json!({
-        "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": KUBERNETES},
-        "paths": paths,
-        "definitions": definitions.into_schemas(),
-        "securityDefinitions": bearer_token(),
-        "security": [{"BearerToken": []}],
+        "components": {"schemas": schemas, "securitySchemes": bearer_token()},
     })
 }
 

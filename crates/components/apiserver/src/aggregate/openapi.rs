@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use minato_schema::openapi;
 use serde_json::{Map, Value};
 
 use super::availability::get;
@@ -16,20 +17,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest document that is read.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// References within references that are followed.
-const DEFINITIONS_MAX: usize = 10_000;
+const REFERENCES_MAX: usize = 10_000;
 
 /// The documents of one version of a group at another server.
 #[derive(Clone, Default)]
 pub(crate) struct OpenApi {
     /// Its entry in the index of `/openapi/v3`, if it is there.
     pub(crate) index: Option<Value>,
-    /// The paths of the version and the definitions that they need, of the server's `/openapi/v2`.
+    /// The paths of the version and what they refer to, of the server's `/openapi/v2`.
     part: Option<Arc<Part>>,
 }
 
 struct Part {
     paths: Map<String, Value>,
     definitions: Map<String, Value>,
+    /// Those that its paths refer to.
+    parameters: Map<String, Value>,
     fingerprint: u64,
 }
 
@@ -69,18 +72,10 @@ impl OpenApi {
         self.part.as_ref().map(|part| part.fingerprint)
     }
 
-    /// Adds the server's part to a whole `/openapi/v2`. Definitions that are there already stay: those of Kubernetes' own
-    /// types have the same names everywhere.
-    pub(crate) fn merge_into(&self, document: &mut Value) {
-        let Some(part) = &self.part else { return };
-        for (key, ours) in [("paths", &part.paths), ("definitions", &part.definitions)] {
-            let Value::Object(all) = &mut document[key] else { continue };
-            for (name, value) in ours {
-                if !all.contains_key(name) {
-                    all.insert(name.clone(), value.clone());
-                }
-            }
-        }
+    /// The server's part of `/openapi/v2`.
+    pub(crate) fn part(&self) -> Option<openapi::Part<'_>> {
+        let part = self.part.as_ref()?;
+        Some(openapi::Part { paths: &part.paths, definitions: &part.definitions, parameters: &part.parameters })
     }
 }
 
@@ -93,32 +88,38 @@ impl Part {
             all.into_iter().filter(|(path, _)| path == prefix || path.starts_with(&below)).collect();
         let mut wanted: Vec<String> = Vec::new();
         paths.values().for_each(|path| references(path, &mut wanted));
-        let mut definitions = Map::new();
+        let (mut definitions, mut parameters) = (Map::new(), Map::new());
         let mut seen = BTreeSet::new();
-        while let Some(name) = wanted.pop() {
-            if seen.len() >= DEFINITIONS_MAX || !seen.insert(name.clone()) {
+        while let Some(reference) = wanted.pop() {
+            if seen.len() >= REFERENCES_MAX || !seen.insert(reference.clone()) {
                 continue;
             }
-            let definition = document["definitions"][&name].take();
-            references(&definition, &mut wanted);
-            if !definition.is_null() {
-                definitions.insert(name, definition);
+            let Some((section, name)) = reference.split_once('/') else { continue };
+            let found = match section {
+                "definitions" => &mut definitions,
+                "parameters" => &mut parameters,
+                _ => continue,
+            };
+            let value = document[section][name].take();
+            references(&value, &mut wanted);
+            if !value.is_null() {
+                found.insert(name.to_owned(), value);
             }
         }
         let mut hasher = DefaultHasher::new();
-        for (name, value) in paths.iter().chain(&definitions) {
+        for (name, value) in paths.iter().chain(&definitions).chain(&parameters) {
             (name, value.to_string()).hash(&mut hasher);
         }
-        Some(Self { paths, definitions, fingerprint: hasher.finish() })
+        Some(Self { paths, definitions, parameters, fingerprint: hasher.finish() })
     }
 }
 
-/// The names of the definitions that `value` refers to.
+/// What `value` refers to, as `definitions/Pod`.
 fn references(value: &Value, names: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             if let Some(name) = fields.get("$ref").and_then(Value::as_str)
-                && let Some(name) = name.strip_prefix("#/definitions/")
+                && let Some(name) = name.strip_prefix("#/")
             {
                 names.push(name.to_owned());
             }
@@ -139,18 +140,17 @@ mod tests {
         let document = json!({
             "paths": {
                 "/apis/g/v1/": {"get": {"schema": {"$ref": "#/definitions/List"}}},
-                "/apis/g/v1/things": {"get": [{"$ref": "#/definitions/Thing"}]},
+                "/apis/g/v1/things": {"get": [{"$ref": "#/definitions/Thing"}, {"$ref": "#/parameters/limit-x"}]},
                 "/apis/g/v10/things": {}, "/version": {},
             },
             "definitions": {"List": {}, "Thing": {"properties": {"part": {"$ref": "#/definitions/Part"}}},
                 "Part": {"$ref": "#/definitions/Thing"}, "Other": {}},
+            "parameters": {"limit-x": {"in": "query"}, "other": {}},
         });
-        let part = Part::of(document, "/apis/g/v1").map(Arc::new);
-        let mut whole = json!({"paths": {"/api": 1}, "definitions": {"List": "ours"}});
-        OpenApi { index: None, part }.merge_into(&mut whole);
-        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-        assert_eq!(keys(&whole["paths"]), "/api /apis/g/v1/ /apis/g/v1/things");
-        assert_eq!(keys(&whole["definitions"]), "List Part Thing");
-        assert_eq!(whole["definitions"]["List"], "ours");
+        let part = Part::of(document, "/apis/g/v1").unwrap();
+        let keys = |section: &Map<String, Value>| section.keys().cloned().collect::<Vec<_>>().join(" ");
+        assert_eq!(keys(&part.paths), "/apis/g/v1/ /apis/g/v1/things");
+        assert_eq!(keys(&part.definitions), "List Part Thing");
+        assert_eq!(keys(&part.parameters), "limit-x");
     }
 }

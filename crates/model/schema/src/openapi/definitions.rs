@@ -44,8 +44,10 @@ impl Definitions {
     pub(super) fn resource(&mut self, resource: &Resource<'_>) -> Option<String> {
         let Some(schema) = resource.schema else { return self.kind(resource.group, resource.version, resource.kind) };
         let name = custom::name(resource);
-        self.meta::<meta::ObjectMeta>("ObjectMeta");
-        self.made.insert(name.clone(), custom::definition(resource, schema, self.dialect));
+        if !self.made.contains_key(&name) {
+            self.meta::<meta::ObjectMeta>("ObjectMeta");
+            self.made.insert(name.clone(), custom::definition(resource, schema, self.dialect));
+        }
         Some(name)
     }
 
@@ -64,6 +66,9 @@ impl Definitions {
         let item = self.resource(resource)?;
         let list_meta = self.meta::<meta::ListMeta>("ListMeta");
         let (list, kind) = (format!("{item}List"), format!("{}List", resource.kind));
+        if self.made.contains_key(&list) {
+            return Some(list);
+        }
         let described = |text: &str| Map::from_iter([("description".to_owned(), Value::from(text))]);
         let definition = json!({
             "description": format!("{kind} is a list of {}", resource.kind),
@@ -117,16 +122,15 @@ impl Definitions {
         format!("{META}{name}")
     }
 
-    /// All definitions that were asked for, and what they refer to.
-    pub(super) fn into_schemas(self) -> Map<String, Value> {
-        let mut schemas: Map<String, Value> = self.made.into_iter().collect();
+    /// Gives `sink` all definitions that were asked for, and what they refer to.
+    pub(super) fn each(self, mut sink: impl FnMut(String, Value)) {
         for (name, schema) in self.generator.definitions() {
             if let Value::Object(schema) = schema {
                 let kinds = self.kinds.get(name);
-                schemas.insert(name.clone(), definition(self.dialect, name, schema, kinds));
+                sink(name.clone(), definition(self.dialect, name, schema, kinds));
             }
         }
-        schemas
+        self.made.into_iter().for_each(|(name, schema)| sink(name, schema));
     }
 }
 

@@ -1,7 +1,8 @@
 //! The parameters that operations of Kubernetes have in common.
 
 use super::dialect::Dialect;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Name, type, description.
 type Row = (&'static str, &'static str, &'static str);
@@ -166,9 +167,33 @@ const COMMAND: [Row; 1] =
 const PORTS: [Row; 1] = [("ports", "integer", "List of ports to forward Required when using WebSockets")];
 const PROXY: [Row; 1] = [("path", "string", "Path is the URL path to use for the current proxy request.")];
 
+/// Rows that many operations have: v2 says them once and refers to them.
+const SHARED: [&[Row]; 11] =
+    [&[PRETTY], &WRITE, &[FORCE], &DELETE, &SELECT, &WATCH, &LOG, &STREAMS, &COMMAND, &PORTS, &PROXY];
+
 fn query(dialect: Dialect, rows: &[&[Row]]) -> Vec<Value> {
     let rows = rows.iter().copied().flatten();
-    rows.map(|(name, kind, description)| dialect.parameter("query", name, kind, description)).collect()
+    rows.map(|row| match dialect {
+        Dialect::V2 => json!({"$ref": format!("#/parameters/{}", shared_name(row))}),
+        Dialect::V3 => written(dialect, row),
+    })
+    .collect()
+}
+
+fn written(dialect: Dialect, (name, kind, description): &Row) -> Value {
+    dialect.parameter("query", name, kind, description)
+}
+
+/// Several rows have the same name: a hash tells them apart, as upstream's.
+fn shared_name(row: &Row) -> String {
+    let mut hasher = DefaultHasher::new();
+    row.hash(&mut hasher);
+    format!("{}-{:08x}", row.0, hasher.finish() as u32)
+}
+
+/// Gives `sink` every parameter that a v2 document refers to.
+pub(super) fn each_shared(mut sink: impl FnMut(String, Value)) {
+    SHARED.iter().copied().flatten().for_each(|row| sink(shared_name(row), written(Dialect::V2, row)));
 }
 
 /// Of create and update.

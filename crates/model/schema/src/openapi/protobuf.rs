@@ -8,32 +8,46 @@ mod writer;
 use serde_json::{Map, Value};
 use writer::Writer;
 
-/// Encodes a v2 document.
-pub fn v2_protobuf(document: &Value) -> Vec<u8> {
+/// A whole document: what is not in `paths`, `definitions` and `parameters`, which are encoded already, is in `frame`.
+pub(super) fn document(frame: &Value, paths: &[u8], definitions: &[u8], parameters: &[u8]) -> Vec<u8> {
     let mut writer = Writer::default();
-    writer.text(1, &document["swagger"]);
+    writer.text(1, &frame["swagger"]);
     writer.message(2, |info| {
-        info.text(1, &document["info"]["title"]);
-        info.text(2, &document["info"]["version"]);
+        info.text(1, &frame["info"]["title"]);
+        info.text(2, &frame["info"]["version"]);
     });
-    writer.message(8, |paths| {
-        for (path, item) in fields(&document["paths"]) {
-            paths.named(2, path, |value| path_item(value, item));
-        }
-    });
-    writer.message(9, |definitions| {
-        for (name, definition) in fields(&document["definitions"]) {
-            definitions.named(1, name, |value| schema(value, definition));
-        }
-    });
-    for requirement in items(&document["security"]) {
+    writer.delimited(8, paths);
+    writer.delimited(9, definitions);
+    writer.delimited(10, parameters);
+    for requirement in items(&frame["security"]) {
         writer.message(12, |security| security_requirement(security, requirement));
     }
     writer.message(13, |definitions| {
-        for (name, definition) in fields(&document["securityDefinitions"]) {
+        for (name, definition) in fields(&frame["securityDefinitions"]) {
             definitions.named(1, name, |item| item.message(2, |key| api_key(key, definition)));
         }
     });
+    writer.into_bytes()
+}
+
+/// An entry of the document's paths.
+pub(super) fn path(path: &str, item: &Value) -> Vec<u8> {
+    entry(2, path, |value| path_item(value, item))
+}
+
+/// An entry of the document's definitions.
+pub(super) fn definition(name: &str, definition: &Value) -> Vec<u8> {
+    entry(1, name, |value| schema(value, definition))
+}
+
+/// An entry of the document's parameters.
+pub(super) fn shared_parameter(name: &str, parameter: &Value) -> Vec<u8> {
+    entry(1, name, |value| self::parameter(value, parameter))
+}
+
+fn entry(number: u32, name: &str, fill: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.named(number, name, fill);
     writer.into_bytes()
 }
 
@@ -65,7 +79,7 @@ fn path_item(writer: &mut Writer, item: &Value) {
         }
     }
     for parameter in items(&item["parameters"]) {
-        writer.message(9, |value| self::parameter(value, parameter));
+        writer.message(9, |value| parameters_item(value, parameter));
     }
 }
 
@@ -76,7 +90,7 @@ fn operation(writer: &mut Writer, operation: &Value) {
     items(&operation["produces"]).for_each(|media_type| writer.text(6, media_type));
     items(&operation["consumes"]).for_each(|media_type| writer.text(7, media_type));
     for parameter in items(&operation["parameters"]) {
-        writer.message(8, |value| self::parameter(value, parameter));
+        writer.message(8, |value| parameters_item(value, parameter));
     }
     writer.message(9, |responses| {
         for (code, response) in fields(&operation["responses"]) {
@@ -94,9 +108,17 @@ fn response(writer: &mut Writer, response: &Value) {
     }
 }
 
-/// A `ParametersItem` that holds a `Parameter`.
+/// A `ParametersItem`: a reference, or a parameter.
+fn parameters_item(writer: &mut Writer, item: &Value) {
+    match item.get("$ref") {
+        Some(reference) => writer.message(2, |value| value.text(1, reference)),
+        None => writer.message(1, |value| parameter(value, item)),
+    }
+}
+
+/// A `Parameter`.
 fn parameter(writer: &mut Writer, parameter: &Value) {
-    writer.message(1, |writer| match parameter["in"].as_str() {
+    match parameter["in"].as_str() {
         Some("body") => writer.message(1, |body| {
             body.text(1, &parameter["description"]);
             body.text(2, &parameter["name"]);
@@ -119,7 +141,7 @@ fn parameter(writer: &mut Writer, parameter: &Value) {
                 path.flag(19, &parameter["uniqueItems"]);
             });
         }),
-    });
+    }
 }
 
 fn parameter_start(writer: &mut Writer, parameter: &Value) {

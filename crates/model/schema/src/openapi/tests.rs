@@ -1,6 +1,6 @@
 //! The documents against the published one.
 
-use super::{Resource, Subresource, v2, v3, v3_index};
+use super::{Form, Part, Resource, Subresource, v3, v3_index};
 use crate::kinds;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +15,10 @@ fn published() -> Option<Value> {
             None
         }
     }
+}
+
+fn v2(resources: &[Resource<'_>]) -> Value {
+    serde_json::from_slice(&super::v2(resources, &[], Form::Json)).expect("a document")
 }
 
 fn resource(group: &'static str, version: &'static str, plural: &'static str, kind: &'static str) -> Resource<'static> {
@@ -230,6 +234,27 @@ fn custom_resources_are_published() {
     assert_eq!(spec["properties"]["cronSpec"], json!({"type": "string", "pattern": "^a$"}));
     assert_eq!(spec["properties"]["port"], json!({"x-kubernetes-int-or-string": true}));
     assert_eq!(spec["properties"]["free"], json!({"x-kubernetes-preserve-unknown-fields": true}));
+}
+
+#[test]
+fn parts_of_other_servers_are_added() {
+    let part = json!({
+        "paths": {"/apis/g/v1/things": {"get": {}}, "/api/v1/namespaces/{namespace}/configmaps": "theirs"},
+        "definitions": {"Thing": {"type": "object"}, "io.k8s.api.core.v1.ConfigMap": "theirs"},
+        "parameters": {"limit-abc": {"in": "query", "name": "limit"}},
+    });
+    let part = Part {
+        paths: object(&part["paths"]),
+        definitions: object(&part["definitions"]),
+        parameters: object(&part["parameters"]),
+    };
+    let ours = [resource("", "v1", "configmaps", "ConfigMap")];
+    let document: Value = serde_json::from_slice(&super::v2(&ours, &[part], Form::Json)).expect("a document");
+    assert!(document["paths"]["/apis/g/v1/things"]["get"].is_object());
+    assert!(document["paths"]["/api/v1/namespaces/{namespace}/configmaps"].is_object());
+    assert_eq!(document["definitions"]["Thing"]["type"], "object");
+    assert_eq!(document["definitions"]["io.k8s.api.core.v1.ConfigMap"]["type"], "object");
+    assert_eq!(document["parameters"]["limit-abc"]["name"], "limit");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The message, read back field by field.
 
-use super::v2_protobuf;
+use super::{definition, document, path, shared_parameter};
 use serde_json::{Value, json};
 
 /// The values of a field of a message, in order; numbers as little-endian bytes.
@@ -48,12 +48,26 @@ fn text(message: &[u8], path: &[u64]) -> String {
     String::from_utf8(one(message, path)).expect("text")
 }
 
-fn document() -> Value {
+/// A document as a whole, as `v2` puts it together.
+fn encoded(whole: &Value) -> Vec<u8> {
+    let section = |key: &str, encode: fn(&str, &Value) -> Vec<u8>| -> Vec<u8> {
+        super::fields(&whole[key]).flat_map(|(name, value)| encode(name, value)).collect()
+    };
+    document(
+        whole,
+        &section("paths", path),
+        &section("definitions", definition),
+        &section("parameters", shared_parameter),
+    )
+}
+
+fn whole() -> Value {
     let operation = json!({
         "operationId": "readPod", "tags": ["core_v1"], "x-kubernetes-action": "get",
         "parameters": [
             {"in": "query", "name": "q", "type": "boolean", "uniqueItems": true},
-            {"in": "body", "name": "body", "required": true, "schema": {"$ref": "#/definitions/Pod"}}],
+            {"in": "body", "name": "body", "required": true, "schema": {"$ref": "#/definitions/Pod"}},
+            {"$ref": "#/parameters/limit"}],
         "responses": {"200": {"description": "OK", "schema": {"$ref": "#/definitions/Pod"}}},
     });
     let pod = json!({
@@ -66,6 +80,7 @@ fn document() -> Value {
         "swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1"},
         "paths": {"/p": {"get": operation, "parameters": [{"in": "path", "name": "n", "required": true, "type": "string"}]}},
         "definitions": {"Pod": pod},
+        "parameters": {"limit": {"in": "query", "name": "limit", "type": "integer", "uniqueItems": true}},
         "security": [{"BearerToken": []}],
         "securityDefinitions": {"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header"}},
     })
@@ -73,7 +88,7 @@ fn document() -> Value {
 
 #[test]
 fn every_part_has_its_number() {
-    let message = v2_protobuf(&document());
+    let message = encoded(&whole());
     assert_eq!(text(&message, &[1]), "2.0");
     assert_eq!(text(&message, &[2, 1]), "Kubernetes");
     assert_eq!(text(&message, &[12, 1, 1]), "BearerToken");
@@ -90,6 +105,9 @@ fn every_part_has_its_number() {
     assert_eq!(text(&parameters[0], &[1, 2, 3, 4]), "q");
     assert_eq!(one(&parameters[0], &[1, 2, 3, 20])[0], 1);
     assert_eq!(text(&parameters[1], &[1, 1, 5, 1]), "#/definitions/Pod");
+    assert_eq!(text(&parameters[2], &[2, 1]), "#/parameters/limit");
+    assert_eq!(text(&message, &[10, 1, 1]), "limit");
+    assert_eq!(text(&message, &[10, 1, 2, 2, 3, 6]), "integer");
     assert_eq!(text(&get, &[9, 1, 1]), "200");
     assert_eq!(text(&get, &[9, 1, 2, 1, 2, 1, 1]), "#/definitions/Pod");
 
@@ -111,6 +129,6 @@ fn every_part_has_its_number() {
 #[test]
 fn an_odd_document_is_no_matter() {
     for document in [json!(null), json!([]), json!({"paths": 1, "definitions": {"a": 5, "b": {"type": 1}}})] {
-        v2_protobuf(&document);
+        encoded(&document);
     }
 }

@@ -64,7 +64,8 @@ impl Writer {
         self.delimited(2, value.to_string().as_bytes());
     }
 
-    fn delimited(&mut self, number: u32, bytes: &[u8]) {
+    /// A field that is bytes, or a message that is encoded already.
+    pub(super) fn delimited(&mut self, number: u32, bytes: &[u8]) {
         self.key(number, DELIMITED);
         self.varint(bytes.len() as u64);
         self.bytes.extend_from_slice(bytes);
