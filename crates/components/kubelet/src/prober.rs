@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Container, ObjectReference, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use minato_client::{EventKind, Recorder};
 use minato_podlife::ProbeKind;
-use minato_podlife::probe::{Counter, Timing};
+use minato_podlife::probe::{Counter, Impatience, Timing};
 use minato_runtime::{ContainerId, Runtime, RuntimeError};
 use minato_scope::Scope;
 
@@ -100,11 +100,25 @@ async fn run(surroundings: Surroundings, subject: Subject) {
     let mut clock = tokio::time::interval(timing.period.unsigned_abs());
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut counter = Counter::default();
+    let hurries = subject.kind == ProbeKind::Readiness && !subject.adopted;
+    let mut impatience = hurries.then(Impatience::fresh);
     loop {
-        clock.tick().await;
+        let soon = impatience.as_mut().and_then(|impatience| impatience.next(&timing));
+        let out_of_turn = match soon {
+            Some(soon) => tokio::time::timeout(soon.unsigned_abs(), clock.tick()).await.is_err(),
+            None => {
+                clock.tick().await;
+                false
+            }
+        };
         let result = once(&surroundings, &subject, &probe, timing.timeout.unsigned_abs()).await;
         let healthy = match result {
-            Ok(()) => true,
+            Ok(()) => {
+                impatience = None;
+                true
+            }
+            // Only what is good to hear counts of what was asked out of turn.
+            Err(Trouble::Unhealthy(_)) if out_of_turn => continue,
             Err(Trouble::Unhealthy(message)) => {
                 complain(&surroundings, &subject, &message);
                 false

@@ -115,6 +115,12 @@ async fn write(
                     progress.send_replace(desired.number);
                     break;
                 }
+                // The same words would be refused again; the next status may be fine.
+                Err(kube::Error::Api(status)) if status.code == 400 || status.code == 422 => {
+                    tracing::error!(pod = name, message = status.message, "the API refuses the pod's status");
+                    progress.send_replace(desired.number);
+                    break;
+                }
                 Err(error) => {
                     tracing::warn!(pod = name, error = &error as &dyn std::error::Error, "failed to write pod status");
                     tokio::time::sleep(delay).await;

@@ -37,6 +37,28 @@ impl Timing {
     }
 }
 
+/// When to ask out of turn whether a container is ready that was not when it was asked last.
+///
+/// Upstream's API says of `periodSeconds`: "While a container is not Ready, the ReadinessProbe may be executed at times
+/// other than the configured periodSeconds interval. This is to make the Pod ready faster."
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Impatience(SignedDuration);
+
+impl Impatience {
+    /// Of a container that has just started.
+    pub fn fresh() -> Self {
+        Self(SignedDuration::from_millis(25))
+    }
+
+    /// How long to wait until the next question, each time twice as long; `None` once that is no sooner than the
+    /// probe's own time.
+    pub fn next(&mut self, timing: &Timing) -> Option<SignedDuration> {
+        let wait = self.0;
+        self.0 = wait.saturating_mul(2);
+        (wait < timing.period).then_some(wait)
+    }
+}
+
 /// Counts results in a row.
 #[derive(Clone, Debug, Default)]
 pub struct Counter {
@@ -69,6 +91,14 @@ mod tests {
         let mut counter = Counter::default();
         let verdicts: Vec<Option<bool>> = "+-++---+".chars().map(|sign| counter.record(&timing, sign == '+')).collect();
         assert_eq!(verdicts, [None, None, None, Some(true), None, None, Some(false), None]);
+    }
+
+    #[test]
+    fn questions_out_of_turn_become_rarer_and_end() {
+        let timing = Timing::of(&Probe { period_seconds: Some(1), ..Probe::default() });
+        let mut impatience = Impatience::fresh();
+        let waits: Vec<_> = std::iter::from_fn(|| impatience.next(&timing)).map(|wait| wait.as_millis()).collect();
+        assert_eq!(waits, [25, 50, 100, 200, 400, 800]);
     }
 
     #[test]
