@@ -381,7 +381,10 @@ impl ServerOptions {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+        // The place in the file is in the message: the line itself would repeat it, with all names that there are.
+        let options = serde_saphyr::options! { with_snippet: false };
+        serde_saphyr::from_str_with_options(&text, options)
+            .with_context(|| format!("{} is not a valid configuration", path.display()))
     }
 }
 

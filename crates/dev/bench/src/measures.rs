@@ -1,5 +1,6 @@
 //! What can be measured, in the order in which it is.
 
+mod crowd;
 mod machinery;
 mod node;
 mod reads;
@@ -37,6 +38,8 @@ pub(crate) enum Measure {
     Webhook,
     /// CustomResourceDefinitions and their objects
     Definitions,
+    /// Plain creates beside thousands of CustomResourceDefinitions
+    ManyDefinitions,
     /// Pod creates in protobuf
     Protobuf,
     /// Pods that really run
@@ -70,6 +73,7 @@ impl Bench<'_> {
             Webhook,
             Definitions,
             Protobuf,
+            ManyDefinitions,
             Running,
         ];
         for measure in all {
@@ -87,6 +91,7 @@ impl Bench<'_> {
                 Namespace => self.namespace_deletion(report).await,
                 Webhook => self.webhook(report).await,
                 Definitions => self.definitions(report).await,
+                ManyDefinitions => self.many_definitions(report).await,
                 Protobuf => self.protobuf(report).await,
                 Running => self.running_pods(report).await,
             };

@@ -134,8 +134,8 @@ pub(crate) fn definition_name(id: &str, number: usize) -> String {
     format!("{}.{}", plural(number), group(id))
 }
 
-/// A custom kind with a small schema.
-pub(crate) fn definition(id: &str, number: usize) -> Value {
+/// A custom kind of the group of `id`, with a small schema.
+pub(crate) fn definition(label: &str, id: &str, number: usize) -> Value {
     let schema = json!({
         "type": "object",
         "properties": {
@@ -147,7 +147,7 @@ pub(crate) fn definition(id: &str, number: usize) -> Value {
     });
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": definition_name(id, number), "labels": {LABEL: id}},
+        "metadata": {"name": definition_name(id, number), "labels": {LABEL: label}},
         "spec": {
             "group": group(id), "scope": "Namespaced",
             "names": {"plural": plural(number), "kind": format!("Thing{number}")},

@@ -17,7 +17,7 @@ const DEFINITIONS: usize = 200;
 const CUSTOM_OBJECTS: usize = 5_000;
 const ENCODED_PODS: usize = 5_000;
 const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-const DEFINITION_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+pub(super) const DEFINITION_PATH: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// How long something that was created may take to be in force.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -73,7 +73,7 @@ impl Bench<'_> {
         let create = move |number| Call::post(&*path, &objects::config_map(&format!("plain-{number}"), &text));
         let plain = drive_count(&self.client, 1, count, create).await?;
         let labelled = id.clone();
-        let define = move |number| Call::post(DEFINITION_PATH, &objects::definition(&labelled, number));
+        let define = move |number| Call::post(DEFINITION_PATH, &objects::definition(&labelled, &labelled, number));
         let started = Instant::now();
         let defined = drive_count(&self.client, 1, count, define).await?;
         let last = format!("{DEFINITION_PATH}/{}", objects::definition_name(&id, count - 1));
@@ -103,7 +103,7 @@ impl Bench<'_> {
         self.workspace.delete_namespace(&namespace).await
     }
 
-    async fn wait_until_established(&self, definition: &str) -> anyhow::Result<()> {
+    pub(super) async fn wait_until_established(&self, definition: &str) -> anyhow::Result<()> {
         let started = Instant::now();
         loop {
             let found: serde_json::Value = serde_json::from_slice(&self.client.get(definition).await?)?;
