@@ -10,6 +10,8 @@
 //!
 //! So a key never runs twice at once, and whatever happens while it runs makes it run again.
 
+mod series;
+
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
@@ -22,6 +24,8 @@ use minato_scope::Scope;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use series::Series;
 
 /// What a reconciler wants after a success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +66,15 @@ pub struct Queue<K> {
 struct Shared<K> {
     name: String,
     backoff: Backoff,
+    series: Series,
     state: Mutex<State<K>>,
     wake: Notify,
 }
 
 struct State<K> {
     ready: VecDeque<K>,
-    waiting: HashSet<K>,
+    /// Since when: ready, or running and to be run again.
+    waiting: HashMap<K, Instant>,
     running: HashSet<K>,
     delayed: BTreeSet<(Instant, K)>,
     due: HashMap<K, Instant>,
@@ -82,26 +88,29 @@ impl<K> Clone for Queue<K> {
 }
 
 impl<K: Clone + Eq + Hash + Ord + Debug + Send + Sync + 'static> Queue<K> {
-    /// An empty queue; `name` appears in logs and task names.
+    /// An empty queue; `name` appears in logs, task names and metrics.
     #[must_use]
     pub fn new(name: &str, backoff: Backoff) -> Self {
         let state = State {
             ready: VecDeque::new(),
-            waiting: HashSet::new(),
+            waiting: HashMap::new(),
             running: HashSet::new(),
             delayed: BTreeSet::new(),
             due: HashMap::new(),
             failures: HashMap::new(),
         };
-        Self {
-            shared: Arc::new(Shared { name: name.to_owned(), backoff, state: Mutex::new(state), wake: Notify::new() }),
-        }
+        let (series, state) = (Series::of(name), Mutex::new(state));
+        Self { shared: Arc::new(Shared { name: name.to_owned(), backoff, series, state, wake: Notify::new() }) }
     }
 
     /// Asks for a look at `key` as soon as a worker is free.
     pub fn add(&self, key: K) {
-        if self.shared.state.lock().add(key) {
-            self.shared.wake.notify_one();
+        let Shared { state, series, wake, .. } = &*self.shared;
+        let mut state = state.lock();
+        let is_ready = state.add(key, Instant::now(), series);
+        drop(state);
+        if is_ready {
+            wake.notify_one();
         }
     }
 
@@ -154,8 +163,11 @@ impl<K: Clone + Eq + Hash + Ord + Debug + Send + Sync + 'static> Queue<K> {
     {
         loop {
             let key = self.take().await;
+            let started = Instant::now();
             let running = AssertUnwindSafe(async { reconcile(key.clone()).await }).catch_unwind();
-            match running.await {
+            let ended = running.await;
+            self.shared.series.work_seconds.observe(started.elapsed().as_secs_f64());
+            match ended {
                 Ok(Ok(next)) => self.succeeded(key, next),
                 Ok(Err(error)) => {
                     let delay = self.failed(key.clone());
@@ -175,9 +187,13 @@ impl<K: Clone + Eq + Hash + Ord + Debug + Send + Sync + 'static> Queue<K> {
             let wake = self.shared.wake.notified();
             let due = {
                 let mut state = self.shared.state.lock();
-                state.ripen(Instant::now());
+                let (now, series) = (Instant::now(), &self.shared.series);
+                state.ripen(now, series);
                 if let Some(key) = state.ready.pop_front() {
-                    state.waiting.remove(&key);
+                    if let Some(since) = state.waiting.remove(&key) {
+                        series.queued_seconds.observe(now.saturating_duration_since(since).as_secs_f64());
+                    }
+                    series.depth.dec();
                     state.running.insert(key.clone());
                     if !state.ready.is_empty() {
                         self.shared.wake.notify_one(); // one permit at most is kept: pass it on
@@ -202,7 +218,8 @@ impl<K: Clone + Eq + Hash + Ord + Debug + Send + Sync + 'static> Queue<K> {
             state.delay(key.clone(), Instant::now() + delay);
         }
         state.running.remove(&key);
-        if state.waiting.contains(&key) {
+        if state.waiting.contains_key(&key) {
+            self.shared.series.depth.inc();
             state.ready.push_back(key);
         }
         drop(state);
@@ -210,6 +227,7 @@ impl<K: Clone + Eq + Hash + Ord + Debug + Send + Sync + 'static> Queue<K> {
     }
 
     fn failed(&self, key: K) -> Duration {
+        self.shared.series.retries.inc();
         let mut state = self.shared.state.lock();
         let failures = state.failures.entry(key.clone()).or_default();
         *failures = failures.saturating_add(1);
@@ -225,19 +243,25 @@ impl<K: Clone + Eq + Hash + Ord + Debug + Send + Sync + 'static> Queue<K> {
 
 impl<K: Clone + Eq + Hash + Ord> State<K> {
     /// Whether a worker should wake for it.
-    fn add(&mut self, key: K) -> bool {
+    fn add(&mut self, key: K, now: Instant, series: &Series) -> bool {
         if let Some(due) = self.due.remove(&key) {
             self.delayed.remove(&(due, key.clone()));
         }
-        if !self.waiting.insert(key.clone()) || self.running.contains(&key) {
+        if self.waiting.contains_key(&key) {
             return false;
         }
+        series.adds.inc();
+        self.waiting.insert(key.clone(), now);
+        if self.running.contains(&key) {
+            return false;
+        }
+        series.depth.inc();
         self.ready.push_back(key);
         true
     }
 
     fn delay(&mut self, key: K, due: Instant) {
-        if self.waiting.contains(&key) && !self.running.contains(&key) {
+        if self.waiting.contains_key(&key) && !self.running.contains(&key) {
             return; // it runs sooner anyway
         }
         match self.due.get(&key) {
@@ -252,12 +276,12 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
     }
 
     /// Moves every delayed key whose time has come to the ready ones.
-    fn ripen(&mut self, now: Instant) {
+    fn ripen(&mut self, now: Instant, series: &Series) {
         while let Some((due, key)) = self.delayed.first().cloned() {
             if due > now {
                 break;
             }
-            self.add(key);
+            self.add(key, now, series);
         }
     }
 }
@@ -353,15 +377,17 @@ mod tests {
             state.delay("a", at(second));
         }
         state.delay("b", at(7));
-        assert!(state.add("b"));
-        assert!(!state.add("b"), "it is ready already");
+        let series = &queue.shared.series;
+        assert!(state.add("b", start, series));
+        assert!(!state.add("b", start, series), "it is ready already");
         state.delay("b", at(1));
         assert_eq!(state.ready, ["b"]);
         assert_eq!(state.delayed.iter().copied().collect::<Vec<_>>(), [(at(3), "a")]);
-        state.ripen(at(2));
+        state.ripen(at(2), series);
         assert_eq!(state.ready, ["b"]);
-        state.ripen(at(3));
+        state.ripen(at(3), series);
         assert_eq!(state.ready, ["b", "a"]);
+        assert_eq!((series.adds.get(), series.depth.get()), (2, 2));
         assert!(state.delayed.is_empty() && state.due.is_empty());
     }
 }
