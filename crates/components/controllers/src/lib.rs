@@ -21,6 +21,7 @@
 //! | [`namespace`] | nothing of a deleted namespace |
 //! | [`node_ipam`] | the pod address range of every node |
 //! | [`node_lifecycle`] | taints and conditions of nodes; no pod on a node that it may not stay on |
+//! | [`policy_status`] | what expressions of admission policies get wrong about the kinds they match |
 //! | [`pod_gc`] | no pod of a node that is gone; not too many finished ones |
 //! | [`service_addresses`] | ServiceCIDRs while they are used; an IPAddress for every cluster IP |
 //! | [`service_account`] | the ServiceAccount `default` in every namespace |
@@ -53,6 +54,7 @@ mod node_ipam;
 mod node_lifecycle;
 mod pod_gc;
 mod pods;
+mod policy_status;
 mod reconciler;
 mod replica_set;
 mod root_ca;
@@ -150,6 +152,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     node_ipam::start(&context, ranges);
     node_lifecycle::start(&context, Duration::from_secs(config.node_monitor_grace_period_seconds));
     pod_gc::start(&context);
+    policy_status::start(&context);
     let resources = discovery::Resources::default();
     let emptied = namespace::start(&context, &resources);
     garbage::start(&context, &resources, emptied);

@@ -21,6 +21,7 @@ pub mod node;
 pub mod ownership;
 pub mod pod;
 pub mod pod_cidr;
+pub mod policy_types;
 pub mod protection;
 pub mod replica_set;
 pub mod service;

@@ -59,12 +59,33 @@ pub enum Scope {
     PolicyWithParams,
 }
 
+/// What is known of the objects that expressions look at, before they run.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Of `object` and `oldObject`.
+    pub object: Type,
+    /// Of `params`.
+    pub params: Type,
+}
+
+impl Default for Subject {
+    fn default() -> Self {
+        Self { object: Type::Dyn, params: Type::Dyn }
+    }
+}
+
 /// The environment of `scope`, where the policy's variables are `declared` so far.
 #[must_use]
 pub fn environment(scope: Scope, declared: &[(String, Type)]) -> Environment {
+    environment_about(&Subject::default(), scope, declared)
+}
+
+/// The environment of expressions that look at a `subject` of known types.
+#[must_use]
+pub fn environment_about(subject: &Subject, scope: Scope, declared: &[(String, Type)]) -> Environment {
     let mut environment = Environment::new()
-        .with("object", Type::Dyn)
-        .with("oldObject", Type::Dyn)
+        .with("object", subject.object.clone())
+        .with("oldObject", subject.object.clone())
         .with("request", REQUEST.clone())
         .with("authorizer", Type::Opaque("kubernetes.authorization.Authorizer"))
         .with("authorizer.requestResource", Type::Opaque("kubernetes.authorization.ResourceCheck"));
@@ -72,7 +93,7 @@ pub fn environment(scope: Scope, declared: &[(String, Type)]) -> Environment {
         environment = environment.with("namespaceObject", Type::Dyn);
     }
     if scope == Scope::PolicyWithParams {
-        environment = environment.with("params", Type::Dyn);
+        environment = environment.with("params", subject.params.clone());
     } else if scope == Scope::Policy {
         // Keeps its place, under a name that no expression can write.
         environment = environment.with("@params", Type::Dyn);
