@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::negotiate::{Encoding, Form, IncludeObject, MetaVersion};
 use crate::registry::Resource;
 use crate::status::ApiError;
+use crate::template;
 use crate::write::parse;
 
 /// The annotation of the bookmark that ends a watch's initial events (KEP-3157).
@@ -33,7 +34,10 @@ pub(crate) fn shown(resource: &Resource, object: &Object) -> Result<Bytes, ApiEr
     if resource.shows_stored() {
         return Ok(object.value.clone());
     }
-    Ok(Bytes::from(shown_value(resource, object)?.to_string()))
+    match shown_value(resource, object)? {
+        Value::Object(fields) => Ok(Bytes::from(template::json(&fields))),
+        other => Ok(Bytes::from(other.to_string())),
+    }
 }
 
 /// An object as a value in the version asked for.

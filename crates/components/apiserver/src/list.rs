@@ -22,6 +22,7 @@ use crate::negotiate::{self, Encoding, Form};
 use crate::options;
 use crate::registry::Resource;
 use crate::status::ApiError;
+use crate::template;
 
 /// How much of a list is put together before it is handed on.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -164,6 +165,8 @@ fn objects(resource: &Arc<Resource>, page: Page, gzip: bool) -> Result<Response<
         json!(resource.api_version),
         page.metadata.to_value()
     );
+    // Items of built-in kinds do not repeat what the list says of them all: in Go they are values of one type.
+    let common = resource.custom.is_none().then(|| template::opening(&declaration.kind, &resource.api_version));
     let resource = Arc::clone(resource);
     let mut objects = page.objects.into_iter().peekable();
     let mut opening = Some(opening);
@@ -181,7 +184,13 @@ fn objects(resource: &Arc<Resource>, page: Page, gzip: bool) -> Result<Response<
             if !std::mem::take(&mut first) {
                 chunk.put_u8(b',');
             }
-            chunk.put(shown);
+            match common.as_ref().and_then(|common| shown.strip_prefix(common.as_bytes())) {
+                Some(own) => {
+                    chunk.put_u8(b'{');
+                    chunk.put(own);
+                }
+                None => chunk.put(shown),
+            }
             if chunk.len() >= CHUNK_BYTES && objects.peek().is_some() {
                 return Ok(Some(chunk.freeze()));
             }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 pub(crate) fn template(object: &Map<String, Value>) -> Template {
     let mut bytes = Vec::with_capacity(1024);
     let mut revision_at = 0;
-    write_fields(&mut bytes, object, |bytes, key, value| {
+    write_fields(&mut bytes, type_first(object), |bytes, key, value| {
         let Value::Object(metadata) = value else { return false };
         if key != "metadata" {
             return false;
@@ -29,14 +29,33 @@ pub(crate) fn template(object: &Map<String, Value>) -> Template {
     Template { bytes, revision_at }
 }
 
+/// The JSON of `object`, its fields in the same order.
+pub(crate) fn json(object: &Map<String, Value>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1024);
+    write_fields(&mut bytes, type_first(object), |_, _, _| false);
+    bytes
+}
+
+/// How the JSON of objects of this kind begins, up to where their own fields do.
+pub(crate) fn opening(kind: &str, api_version: &str) -> String {
+    format!("{{\"kind\":{},\"apiVersion\":{},", Value::from(kind), Value::from(api_version))
+}
+
+/// The fields with those first that all objects of a kind share, as upstream writes them: lists can leave these out.
+fn type_first(object: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    const FIRST: [&str; 2] = ["kind", "apiVersion"];
+    let first = FIRST.into_iter().filter_map(|key| object.get_key_value(key));
+    first.chain(object.iter().filter(|(key, _)| !FIRST.contains(&key.as_str())))
+}
+
 /// Writes `{…}`; `special` writes the value itself where it returns true.
-fn write_fields(
+fn write_fields<'a>(
     bytes: &mut Vec<u8>,
-    fields: &Map<String, Value>,
+    fields: impl IntoIterator<Item = (&'a String, &'a Value)>,
     mut special: impl FnMut(&mut Vec<u8>, &str, &Value) -> bool,
 ) {
     bytes.push(b'{');
-    for (index, (key, value)) in fields.iter().enumerate() {
+    for (index, (key, value)) in fields.into_iter().enumerate() {
         if index > 0 {
             bytes.push(b',');
         }
@@ -71,6 +90,14 @@ mod tests {
         let mut expected = object.clone();
         expected["metadata"]["resourceVersion"] = "42".into();
         assert_eq!(serde_json::from_str::<Value>(&spliced).unwrap(), expected, "{spliced}");
+    }
+
+    #[test]
+    fn the_type_comes_first() {
+        let object = json!({"apiVersion": "v1", "data": {"a": "b"}, "kind": "ConfigMap", "metadata": {"name": "n"}});
+        let bytes = json(object.as_object().unwrap());
+        assert!(bytes.starts_with(opening("ConfigMap", "v1").as_bytes()));
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), object);
     }
 
     #[test]

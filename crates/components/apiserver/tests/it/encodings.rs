@@ -47,6 +47,37 @@ async fn get(server: &Server, path: &str, accept: &str) -> Answer {
 }
 
 #[tokio::test]
+async fn items_of_built_in_kinds_leave_the_type_to_their_list() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
+    admin.create("/api/v1/namespaces/default/configmaps", &map).await;
+    let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "d"}}});
+    admin.create("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", &scaler).await;
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "tests.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "tests", "kind": "Test"}, "versions": [
+            {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    admin.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).await;
+    let path = "/apis/example.com/v1/namespaces/default/tests";
+    let custom = json!({"apiVersion": "example.com/v1", "kind": "Test", "metadata": {"name": "a"}});
+    crate::serving::eventually(async || admin.post(path, &custom).await.0 == StatusCode::CREATED).await;
+    for (path, kind) in [
+        ("/api/v1/namespaces/default/configmaps", Value::Null),
+        ("/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers", Value::Null),
+        ("/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers", Value::Null),
+        (path, json!("Test")),
+    ] {
+        let (_, list) = admin.get(path).await;
+        assert_eq!(list["items"][0]["metadata"]["name"], "a", "{path}: {list}");
+        assert_eq!(list["items"][0]["kind"], kind, "{path}: {list}");
+        assert!(list["kind"].as_str().unwrap().ends_with("List"), "{list}");
+        let (_, one) = admin.get(&format!("{path}/a")).await;
+        assert!(one["kind"].is_string() && one["apiVersion"].is_string(), "{one}");
+    }
+}
+
+#[tokio::test]
 async fn objects_lists_and_errors() {
     let server = Server::start().await;
     let map =
