@@ -19,7 +19,7 @@ pub use files::{PkiError, read_or_create};
 pub use identity::{CertificateIdentity, ClientChain, IdentityError, certificate_ends, identity_of};
 pub use key_pair::{KeyPairError, check_key_pair};
 pub use public_key::{KeySet, ParseKeyError, PublicKey};
-pub use request::{CertificateRequest, RequestError, Terms, check_request};
+pub use request::{CertificateRequest, RequestError, Terms, check_request, organizations};
 pub use tls::{
     ClientAuthority, TlsError, client_config, server_config, unverified_client_config, unverified_client_config_as,
 };

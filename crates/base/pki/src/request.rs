@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use x509_parser::error::X509Error;
 use x509_parser::prelude::{
-    FromDer as _, GeneralName, ParsedCriAttribute, ParsedExtension, X509Certificate, X509CertificationRequest,
+    FromDer as _, GeneralName, ParsedCriAttribute, ParsedExtension, X509Certificate, X509CertificationRequest, X509Name,
 };
 
 use crate::authority::{Authority, IssueError};
@@ -77,6 +77,19 @@ pub fn check_request(pem: &[u8]) -> Result<(), RequestError> {
     }
 }
 
+/// The organisations of the subject that `pem` asks a certificate for, in their order.
+///
+/// # Errors
+/// [`RequestError`], but for the signature.
+pub fn organizations(pem: &[u8]) -> Result<Vec<String>, RequestError> {
+    let der = decode(pem)?;
+    Ok(organizations_of(&read(&der)?.certification_request_info.subject))
+}
+
+fn organizations_of(subject: &X509Name<'_>) -> Vec<String> {
+    subject.iter_organization().filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
+}
+
 fn decode(pem: &[u8]) -> Result<CertificateSigningRequestDer<'static>, RequestError> {
     CertificateSigningRequestDer::from_pem_slice(pem).map_err(|_| RequestError::Pem)
 }
@@ -98,7 +111,6 @@ impl CertificateRequest {
         let request = read(&der)?;
         request.verify_signature().map_err(|_| RequestError::Signature)?;
         let info = &request.certification_request_info;
-        let texts = |names: &mut dyn Iterator<Item = String>| names.collect::<Vec<_>>();
         let subject = &info.subject;
         let mut parsed = Self {
             common_name: subject
@@ -107,9 +119,7 @@ impl CertificateRequest {
                 .and_then(|name| name.as_str().ok())
                 .unwrap_or_default()
                 .to_owned(),
-            organizations: texts(
-                &mut subject.iter_organization().filter_map(|name| name.as_str().ok()).map(str::to_owned),
-            ),
+            organizations: organizations_of(subject),
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
             has_email_addresses: false,

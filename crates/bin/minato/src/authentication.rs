@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use minato_apiserver::{
-    Anonymous, Authentication, AuthenticationFile, AuthorizationMode, FailurePolicy, RequestHeaders, StaticTokens,
-    TokenWebhookOptions, WebhookOptions,
+    Anonymous, ApiServer, Authentication, AuthenticationFile, AuthorizationMode, FailurePolicy, OidcFlags,
+    RequestHeaders, StaticTokens, TokenWebhookOptions, WebhookOptions,
 };
 use minato_pki::{PublicKey, SigningKey};
+use minato_scope::Scope;
+
+/// How often files that may change are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the options say of authentication.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +20,9 @@ pub(crate) struct AuthenticationOptions {
     pub(crate) anonymous: bool,
     /// Issuers of OpenID Connect.
     pub(crate) file: Option<PathBuf>,
+    /// An issuer that the command line names.
+    pub(crate) oidc: OidcFlags,
+    pub(crate) oidc_ca_file: Option<PathBuf>,
     pub(crate) webhook: Option<TokenWebhookOptions>,
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) client_ca_file: Option<PathBuf>,
@@ -41,13 +48,21 @@ impl AuthenticationOptions {
             Some((path, headers)) => Some(RequestHeaders { client_ca_pem: read(path)?, ..headers.clone() }),
             None => None,
         };
+        let oidc = match &self.oidc_ca_file {
+            Some(path) => OidcFlags { certificate_authority: Some(read(path)?), ..self.oidc.clone() },
+            None => self.oidc.clone(),
+        };
+        let by_flags = oidc.issuer()?;
+        if by_flags.is_some() && self.file.is_some() {
+            bail!("authentication-config file and oidc-* flags are mutually exclusive");
+        }
         let file = match &self.file {
             Some(path) => AuthenticationFile::parse(&read(path)?).with_context(|| format!("{}", path.display()))?,
             None => AuthenticationFile::default(),
         };
         Ok(Authentication {
             anonymous: file.anonymous.unwrap_or(Anonymous { enabled: self.anonymous, paths: Vec::new() }),
-            issuers: file.issuers,
+            issuers: file.issuers.into_iter().chain(by_flags).collect(),
             webhook: self.webhook.clone(),
             tokens,
             client_ca_pem,
@@ -104,6 +119,52 @@ impl AuthorizationOptions {
         });
         modes.collect()
     }
+}
+
+/// Lets `api` follow the files that may change while it runs, until the scope ends. A file that makes no sense is told
+/// of, and what was read before stays in force.
+pub(crate) async fn follow(
+    authentication: AuthenticationOptions,
+    authorization: AuthorizationOptions,
+    own_ca_pem: String,
+    api: ApiServer,
+    scope: Scope,
+) {
+    let files: Vec<PathBuf> = [&authentication.file, &authorization.file].into_iter().flatten().cloned().collect();
+    if files.is_empty() {
+        return;
+    }
+    let mut known = texts(&files).await;
+    loop {
+        tokio::select! {
+            () = scope.cancelled() => return,
+            () = tokio::time::sleep(RELOAD_INTERVAL) => {}
+        }
+        let found = texts(&files).await;
+        if found == known {
+            continue;
+        }
+        known = found;
+        let changed = authentication
+            .load(&own_ca_pem)
+            .and_then(|settings| Ok(api.configure_authentication(&settings)?))
+            .and_then(|()| authorization.load())
+            .and_then(|modes| Ok(api.configure_authorization(&modes)?));
+        match changed {
+            Ok(()) => tracing::info!("authentication and authorisation are configured anew"),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "a configuration cannot be used, the old one stays")
+            }
+        }
+    }
+}
+
+async fn texts(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
+    let mut texts = Vec::new();
+    for file in files {
+        texts.push(tokio::fs::read(file).await.ok());
+    }
+    texts
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {

@@ -11,6 +11,7 @@ use minato_store::Backend;
 use minato_store::embedded::{self, Options, Seal};
 use tokio::net::TcpListener;
 
+use crate::authentication::follow;
 use crate::layout::Layout;
 use crate::options::Settings;
 
@@ -69,6 +70,7 @@ impl ControlPlane {
             advertise_address: node_ip,
             port: address.port(),
             requests_inflight_max: settings.requests_inflight_max,
+            admission: settings.admission.clone(),
             audit: settings.audit.clone(),
             front_proxy: Some(front_proxy(layout, &authority)?),
             issuer: settings.authentication.service_account_issuer.clone().unwrap_or(defaults.issuer),
@@ -93,6 +95,14 @@ impl ControlPlane {
         self.api.bootstrap().await?;
         let (api, scope) = (self.api.clone(), serving.child("connections"));
         serving.spawn("accept", async move { api.serve(door.listener, door.tls, scope).await });
+        let following = follow(
+            settings.authentication.clone(),
+            settings.authorization.clone(),
+            self.authority.certificate_pem().to_owned(),
+            self.api.clone(),
+            serving.clone(),
+        );
+        serving.spawn("configuration files", following);
 
         let client = self.client("system:kube-scheduler", &[]);
         start("scheduler", components, |scope| minato_scheduler::run(Default::default(), client, scope));

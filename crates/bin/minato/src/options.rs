@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use minato_apiserver::{AuditOptions, BatchOptions, FileFormat, FileOptions, RequestHeaders, TokenWebhookOptions};
+use minato_apiserver::{
+    AdmissionOptions, AuditOptions, BatchOptions, FileFormat, FileOptions, OidcFlags, RequestHeaders,
+    TokenWebhookOptions,
+};
 use serde::Deserialize;
 
 use crate::authentication::{AuthenticationOptions, AuthorizationOptions};
@@ -61,6 +64,15 @@ pub(crate) struct ServerOptions {
     /// How many changing requests run at once; the priority levels share the sum of both [default: 200]
     #[arg(long, value_name = "COUNT")]
     max_mutating_requests_inflight: Option<u32>,
+    /// Switch these admission plugins on, besides those that are on by default
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    enable_admission_plugins: Vec<String>,
+    /// Switch these admission plugins off, although they are on by default
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    disable_admission_plugins: Vec<String>,
+    /// Tell admission plugins what this AdmissionConfiguration says
+    #[arg(long, value_name = "FILE")]
+    admission_control_config_file: Option<PathBuf>,
     /// Keep an audit log by the rules of this audit.k8s.io/v1 Policy
     #[arg(long, value_name = "FILE")]
     audit_policy_file: Option<PathBuf>,
@@ -127,6 +139,33 @@ pub(crate) struct ServerOptions {
     /// Know users by the tokens of OpenID Connect issuers, as this AuthenticationConfiguration says
     #[arg(long, value_name = "FILE")]
     authentication_config: Option<PathBuf>,
+    /// Know users by the tokens of this OpenID Connect issuer
+    #[arg(long, value_name = "URL")]
+    oidc_issuer_url: Option<String>,
+    /// The client that its tokens must be for
+    #[arg(long, value_name = "ID")]
+    oidc_client_id: Option<String>,
+    /// Authorities of its server (PEM) [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    oidc_ca_file: Option<PathBuf>,
+    /// The claim with the user's name [default: sub]
+    #[arg(long, value_name = "CLAIM")]
+    oidc_username_claim: Option<String>,
+    /// What comes before the user's name; - for nothing [default: the issuer and #, but for the claim email]
+    #[arg(long, value_name = "TEXT")]
+    oidc_username_prefix: Option<String>,
+    /// The claim with the user's groups
+    #[arg(long, value_name = "CLAIM")]
+    oidc_groups_claim: Option<String>,
+    /// What comes before the names of groups
+    #[arg(long, value_name = "TEXT")]
+    oidc_groups_prefix: Option<String>,
+    /// Algorithms of signatures that are accepted [default: RS256]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    oidc_signing_algs: Vec<String>,
+    /// A claim that must have this value
+    #[arg(long, value_name = "CLAIM=VALUE", value_delimiter = ',')]
+    oidc_required_claim: Vec<String>,
     /// Ask the webhook of this kubeconfig about tokens that nobody else knows
     #[arg(long, value_name = "FILE")]
     authentication_token_webhook_config_file: Option<PathBuf>,
@@ -173,6 +212,7 @@ pub(crate) struct Settings {
     pub(crate) node_ip: Option<Ipv4Addr>,
     pub(crate) shutdown_delay: Duration,
     pub(crate) requests_inflight_max: u32,
+    pub(crate) admission: AdmissionOptions,
     pub(crate) audit: AuditOptions,
     pub(crate) authentication: AuthenticationOptions,
     pub(crate) authorization: AuthorizationOptions,
@@ -351,6 +391,18 @@ impl ServerOptions {
             request_headers: proxies.map(|path| (path, headers)),
             service_account_key_files: [self.service_account_key_file, file.service_account_key_file].concat(),
             service_account_issuer: self.service_account_issuer.or(file.service_account_issuer),
+            oidc_ca_file: self.oidc_ca_file.or(file.oidc_ca_file),
+            oidc: OidcFlags {
+                issuer_url: self.oidc_issuer_url.or(file.oidc_issuer_url),
+                client_id: self.oidc_client_id.or(file.oidc_client_id),
+                certificate_authority: None,
+                username_claim: self.oidc_username_claim.or(file.oidc_username_claim),
+                username_prefix: self.oidc_username_prefix.or(file.oidc_username_prefix),
+                groups_claim: self.oidc_groups_claim.or(file.oidc_groups_claim),
+                groups_prefix: self.oidc_groups_prefix.or(file.oidc_groups_prefix),
+                signing_algorithms: or(&self.oidc_signing_algs, &file.oidc_signing_algs, &[]),
+                required_claims: or(&self.oidc_required_claim, &file.oidc_required_claim, &[]),
+            },
         };
         let data_dir = self.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR));
         let data_dir = std::path::absolute(&data_dir).with_context(|| format!("data-dir {}", data_dir.display()))?;
@@ -369,6 +421,11 @@ impl ServerOptions {
             node_ip: self.node_ip.or(file.node_ip),
             shutdown_delay,
             requests_inflight_max,
+            admission: AdmissionOptions {
+                enabled: or(&self.enable_admission_plugins, &file.enable_admission_plugins, &[]),
+                disabled: or(&self.disable_admission_plugins, &file.disable_admission_plugins, &[]),
+                configuration_file: self.admission_control_config_file.or(file.admission_control_config_file),
+            },
             audit,
             authentication,
             authorization,

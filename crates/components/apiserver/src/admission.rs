@@ -1,28 +1,37 @@
 //! Admission: what the cluster's own rules add to, or refuse of, an object that is otherwise fine.
 //!
 //! ```text
-//! mutate    MUTATING plugins → policies → webhooks, some of them again
+//! mutate    plugins → policies → webhooks, some of them again
 //!   (the strategy prepares and validates the object)
-//! validate  VALIDATING plugins → policies → webhooks
+//! validate  plugins → policies → webhooks
 //! ```
 //!
-//! A built-in plugin is a plain function of what is asked and of what is in memory. All stand in two lists,
-//! [`MUTATING`] and [`VALIDATING`], in the order in which they see an object. They see every operation, on subresources
-//! too: a plugin says itself what it is about, by [`Context::operation`] and [`Context::is`].
+//! A built-in plugin is a plain function of what is asked and of what is in memory, or two: one that changes, one that
+//! judges. All stand in one list, in [`plugins`], in the order in which they see an object. They see every operation, on
+//! subresources too: a plugin says itself what it is about, by [`Context::operation`] and [`Context::is`].
 
+mod anti_affinity;
 mod attributes;
 mod certificate;
+mod configuration;
+mod event_rate_limit;
 mod expressions;
+mod extended_resources;
+mod external_ips;
 mod hooks;
 mod ingress;
 mod limit_ranger;
 mod matching;
 mod namespace;
 mod node_restriction;
+mod node_selector;
 mod nodes;
+mod plugins;
 mod pod_security;
+mod pod_tolerations;
 mod policy;
 mod priority;
+mod pull_images;
 mod runtime_class;
 mod service_account;
 mod storage;
@@ -35,9 +44,12 @@ use minato_mvcc::Memory;
 use serde_json::Value;
 
 pub(crate) use attributes::{Context, Operation, Options, Remarks};
+pub use configuration::ConfigurationError;
 use hooks::Compiled;
 pub(crate) use hooks::Hooks;
 pub(crate) use node_restriction::node_of;
+pub(crate) use plugins::Plugins;
+pub use plugins::{AdmissionError, AdmissionOptions};
 use webhooks::Rounds;
 
 use crate::core::Core;
@@ -48,36 +60,6 @@ type Mutate = fn(&Context<'_>, &mut Value) -> Result<(), ApiError>;
 /// Judges an object that has passed its strategy's validation; on deletions the object is null.
 type Validate = fn(&Context<'_>, &Value) -> Result<(), ApiError>;
 
-/// In the order of upstream's default set.
-const MUTATING: &[Mutate] = &[
-    namespace::lifecycle,
-    limit_ranger::fill,
-    service_account::fill,
-    node_restriction::restrict,
-    nodes::taint_new,
-    priority::fill,
-    tolerations::fill,
-    storage::fill_class,
-    storage::protect,
-    runtime_class::fill,
-    ingress::fill_class,
-    nodes::label_with_place,
-    certificate::requester,
-    certificate::date,
-];
-
-/// In the order of upstream's default set.
-const VALIDATING: &[Validate] = &[
-    crate::rbac::check_grant,
-    limit_ranger::check,
-    service_account::check,
-    pod_security::check,
-    priority::check,
-    storage::check_growth,
-    runtime_class::check,
-    certificate::check_leave,
-];
-
 impl Core {
     /// The part of admission that may change `object`, before the strategy validates it; says whether webhooks or
     /// policies did.
@@ -85,7 +67,7 @@ impl Core {
         if context.target.admitted {
             return Ok(false);
         }
-        MUTATING.iter().try_for_each(|plugin| plugin(context, object))?;
+        self.plugins.mutating.iter().try_for_each(|plugin| plugin(context, object))?;
         let Some(hooks) = self.hooks_if(|hooks| !(hooks.mutating.is_empty() && hooks.mutating_policies.is_empty()))
         else {
             return Ok(false);
@@ -101,7 +83,7 @@ impl Core {
         }
         // Once more, where something changed behind those who want to know.
         let before = object.clone();
-        MUTATING.iter().try_for_each(|plugin| plugin(context, object))?;
+        self.plugins.mutating.iter().try_for_each(|plugin| plugin(context, object))?;
         let changed_by_policies = policies.wants_another()
             && policy::mutate(&hooks.mutating_policies, context, object, &mut policies).await?;
         if changed_by_policies || before != *object {
@@ -118,7 +100,7 @@ impl Core {
         if context.target.admitted {
             return Ok(());
         }
-        VALIDATING.iter().try_for_each(|plugin| plugin(context, object))?;
+        self.plugins.validating.iter().try_for_each(|plugin| plugin(context, object))?;
         let Some(hooks) = self.hooks_if(|hooks| !(hooks.validating.is_empty() && hooks.validating_policies.is_empty()))
         else {
             return Ok(());

@@ -14,16 +14,22 @@ mod request_header;
 mod token_file;
 mod webhook;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Request, header};
 use minato_http::Peer;
 use minato_pki::{ClientAuthority, ClientChain, Token};
 
 use crate::core::Core;
 use crate::identity::{User, UserInfo};
+use crate::relay::{BEARER_PROTOCOL, is_upgrade, tokens};
 use crate::status::ApiError;
 
 pub use config::{Anonymous, Authentication, AuthenticationError, RequestHeaders};
-pub use oidc::{AuthenticationFile, AuthenticationFileError, ClaimOrExpression, JwtIssuer, Rule};
+pub use oidc::{AuthenticationFile, AuthenticationFileError, ClaimOrExpression, JwtIssuer, OidcFlags, Rule};
 pub use token_file::{StaticTokens, TokenFileError};
 pub use webhook::TokenWebhookOptions;
 
@@ -54,15 +60,49 @@ impl<'a> Credentials<'a> {
         let token = parts.next().filter(|token| !token.is_empty())?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token)
     }
+
+    /// The bearer token among the protocols of a WebSocket: browsers cannot set other headers.
+    fn websocket_bearer(&self) -> Result<Option<String>, ApiError> {
+        let mut upgrades = tokens(self.headers, &header::UPGRADE);
+        if !is_upgrade(self.headers) || !upgrades.any(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+            return Ok(None);
+        }
+        let (bearers, others): (Vec<&str>, Vec<&str>) = tokens(self.headers, &header::SEC_WEBSOCKET_PROTOCOL)
+            .filter(|protocol| !protocol.is_empty())
+            .partition(|protocol| protocol.starts_with(BEARER_PROTOCOL));
+        let [bearer] = bearers.as_slice() else {
+            return if bearers.is_empty() { Ok(None) } else { Err(ApiError::unauthorized()) };
+        };
+        let encoded = bearer.strip_prefix(BEARER_PROTOCOL).unwrap_or_default();
+        let token = URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        match token {
+            // Another protocol is left to agree on: the token is none that the server could choose.
+            Some(token) if !others.is_empty() => Ok(Some(token).filter(|token| !token.is_empty())),
+            _ => Err(ApiError::unauthorized()),
+        }
+    }
 }
 
 /// Everything that can tell who somebody is, besides what is in memory.
 pub(crate) struct Authenticators {
-    anonymous: Anonymous,
+    /// Read again when its file changes.
+    configured: ArcSwap<Configured>,
     tokens: StaticTokens,
     proxy: Option<Proxy>,
-    issuers: Vec<Issuer>,
     webhook: Option<TokenWebhook>,
+}
+
+/// What an `AuthenticationConfiguration` says.
+struct Configured {
+    anonymous: Anonymous,
+    issuers: Vec<Arc<Issuer>>,
+}
+
+impl Configured {
+    fn new(anonymous: &Anonymous, issuers: &[JwtIssuer]) -> Result<Self, AuthenticationError> {
+        let issuers = issuers.iter().map(|issuer| Issuer::new(issuer).map(Arc::new));
+        Ok(Self { anonymous: anonymous.clone(), issuers: issuers.collect::<Result<_, _>>()? })
+    }
 }
 
 /// A proxy that says who its users are.
@@ -84,12 +124,17 @@ impl Authenticators {
             None => None,
         };
         Ok(Self {
-            anonymous: config.anonymous.clone(),
+            configured: ArcSwap::from_pointee(Configured::new(&config.anonymous, &config.issuers)?),
             tokens: config.tokens.clone(),
             proxy,
-            issuers: config.issuers.iter().map(Issuer::new).collect::<Result<_, _>>()?,
             webhook: config.webhook.as_ref().map(TokenWebhook::new).transpose()?,
         })
+    }
+
+    /// Who may come without credentials, and whose tokens are known, from now on.
+    pub(crate) fn configure(&self, anonymous: &Anonymous, issuers: &[JwtIssuer]) -> Result<(), AuthenticationError> {
+        self.configured.store(Arc::new(Configured::new(anonymous, issuers)?));
+        Ok(())
     }
 }
 
@@ -116,7 +161,11 @@ impl Core {
             let known = self.by_token(token, &[]).await;
             return known.map(|(user, _)| user).ok_or_else(ApiError::unauthorized);
         }
-        if self.authenticators.anonymous.admits(credentials.path) {
+        if let Some(token) = credentials.websocket_bearer()? {
+            let known = self.by_token(&token, &[]).await;
+            return known.map(|(user, _)| user).ok_or_else(ApiError::unauthorized);
+        }
+        if self.authenticators.configured.load().anonymous.admits(credentials.path) {
             return Ok(User::anonymous());
         }
         Err(ApiError::unauthorized())
@@ -164,11 +213,13 @@ impl Core {
     }
 
     async fn by_issuer(&self, token: &str, audiences: &[String]) -> Option<(User, Vec<String>)> {
-        if self.authenticators.issuers.is_empty() {
+        let configured = self.authenticators.configured.load();
+        if configured.issuers.is_empty() {
             return None;
         }
         let token = Token::parse(token).ok()?;
-        let issuer = self.authenticators.issuers.iter().find(|issuer| issuer.made(&token))?;
+        let issuer = configured.issuers.iter().find(|issuer| issuer.made(&token)).map(Arc::clone)?;
+        drop(configured);
         let (user, found) = issuer
             .user(self.memory(), &token)
             .await

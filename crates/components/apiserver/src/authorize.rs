@@ -10,6 +10,7 @@ mod webhook;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use futures::FutureExt as _;
 use minato_mvcc::Memory;
 
@@ -102,12 +103,24 @@ impl Authorize for Always {
 
 /// The list.
 pub(crate) struct Authorizer {
-    modes: Vec<Mode>,
+    /// Read again when its file changes.
+    modes: ArcSwap<Vec<Mode>>,
     rbac: Rbac,
 }
 
 impl Authorizer {
     pub(crate) fn new(memory: &Memory, modes: &[AuthorizationMode]) -> Result<Self, AuthorizationError> {
+        let modes = ArcSwap::from_pointee(Self::list(memory, modes)?);
+        Ok(Self { modes, rbac: Rbac::new(memory.clone()) })
+    }
+
+    /// Asks these from now on.
+    pub(crate) fn configure(&self, memory: &Memory, modes: &[AuthorizationMode]) -> Result<(), AuthorizationError> {
+        self.modes.store(Arc::new(Self::list(memory, modes)?));
+        Ok(())
+    }
+
+    fn list(memory: &Memory, modes: &[AuthorizationMode]) -> Result<Vec<Mode>, AuthorizationError> {
         let mode = |mode: &AuthorizationMode| {
             Ok(match mode {
                 AuthorizationMode::AlwaysAllow => Mode::Local(Box::new(Always(true))),
@@ -119,8 +132,7 @@ impl Authorizer {
                 }
             })
         };
-        let modes = modes.iter().map(mode).collect::<Result<Vec<_>, AuthorizationError>>()?;
-        Ok(Self { modes, rbac: Rbac::new(memory.clone()) })
+        modes.iter().map(mode).collect()
     }
 
     /// Asks the list.
@@ -129,7 +141,8 @@ impl Authorizer {
             return Decision::Allow(None);
         }
         let mut reasons = Vec::new();
-        for mode in &self.modes {
+        let modes = self.modes.load();
+        for mode in modes.iter() {
             let decision = match mode {
                 Mode::Local(authorizer) => authorizer.decide(user, action),
                 Mode::Rbac => self.rbac.decide(user, action),
@@ -150,7 +163,7 @@ impl Authorizer {
 
     /// Asks the list from where nothing can be awaited; a webhook in it makes this thread wait.
     pub(crate) fn decide_now(&self, user: &User, action: &Action<'_>) -> Decision {
-        if self.modes.iter().any(|mode| matches!(mode, Mode::Webhook(_))) {
+        if self.modes.load().iter().any(|mode| matches!(mode, Mode::Webhook(_))) {
             let runtime = tokio::runtime::Handle::current();
             return tokio::task::block_in_place(|| runtime.block_on(self.decide(user, action)));
         }

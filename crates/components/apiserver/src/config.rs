@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
+use crate::admission::{AdmissionError, AdmissionOptions};
 use crate::aggregate::FrontProxy;
 use crate::audit::{AuditError, AuditOptions};
 use crate::authenticate::{Authentication, AuthenticationError};
@@ -23,6 +24,8 @@ pub struct Config {
     pub issuer: String,
     /// Requests that run at once, shared by the priority levels; watches and connections do not count.
     pub requests_inflight_max: u32,
+    /// Which admission plugins are on, and what they are told.
+    pub admission: AdmissionOptions,
     /// What is told of requests, and where.
     pub audit: AuditOptions,
     /// What aggregated API servers know this one by; without it they are reached without credentials.
@@ -42,6 +45,7 @@ impl Default for Config {
             port: 6443,
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             requests_inflight_max: 600,
+            admission: AdmissionOptions::default(),
             audit: AuditOptions::default(),
             front_proxy: None,
             authentication: Authentication::default(),
@@ -53,6 +57,9 @@ impl Default for Config {
 /// A value that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// Admission plugins.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),

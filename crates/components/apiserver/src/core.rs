@@ -9,7 +9,7 @@ use minato_pki::SigningKey;
 use minato_scope::Scope;
 use minato_store::Backend;
 
-use crate::admission::Hooks;
+use crate::admission::{Hooks, Plugins};
 use crate::aggregate::{Aggregator, FrontProxy};
 use crate::audit::Audit;
 use crate::authenticate::Authenticators;
@@ -29,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) authenticators: Authenticators,
     pub(crate) authorizer: Authorizer,
+    /// The built-in admission plugins.
+    pub(crate) plugins: Plugins,
     /// Webhooks and policies.
     pub(crate) hooks: Hooks,
     pub(crate) signer: Arc<SigningKey>,
@@ -62,7 +64,8 @@ impl Core {
             registry: Registry::new(minato_kinds::builtins()),
             authenticators: parts.authenticators,
             authorizer: parts.authorizer,
-            hooks: Hooks::new(),
+            plugins: parts.plugins,
+            hooks: parts.hooks,
             signer: parts.signer,
             issuer: parts.issuer,
             jwks_uri: parts.jwks_uri,
@@ -134,6 +137,8 @@ pub(crate) struct Parts {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) authenticators: Authenticators,
     pub(crate) authorizer: Authorizer,
+    pub(crate) plugins: Plugins,
+    pub(crate) hooks: Hooks,
     pub(crate) signer: Arc<SigningKey>,
     pub(crate) issuer: String,
     pub(crate) jwks_uri: String,

@@ -18,6 +18,8 @@ pub struct UserInfo {
     pub groups: Vec<String>,
     /// Whatever else the authenticator says.
     pub extra: BTreeMap<String, Vec<String>>,
+    /// Where the token that was shown should have been renewed by now: what the audit log says of that.
+    pub stale_token: Option<String>,
     /// Who really asks, where somebody acts as this user.
     pub impersonator: Option<User>,
 }

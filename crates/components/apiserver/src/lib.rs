@@ -64,11 +64,12 @@ mod watch;
 mod webhook;
 mod write;
 
+pub use admission::{AdmissionError, AdmissionOptions, ConfigurationError};
 pub use aggregate::FrontProxy;
 pub use audit::{AuditError, AuditOptions, BatchOptions, FileFormat, FileOptions, PolicyError};
 pub use authenticate::{
     Anonymous, Authentication, AuthenticationError, AuthenticationFile, AuthenticationFileError, ClaimOrExpression,
-    JwtIssuer, RequestHeaders, Rule, StaticTokens, TokenFileError, TokenWebhookOptions,
+    JwtIssuer, OidcFlags, RequestHeaders, Rule, StaticTokens, TokenFileError, TokenWebhookOptions,
 };
 pub use authorize::{AuthorizationError, AuthorizationMode, FailurePolicy, WebhookOptions};
 pub use body::ResponseBody;

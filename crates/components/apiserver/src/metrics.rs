@@ -76,6 +76,7 @@ pub(crate) struct Metrics {
     pub(crate) mutating: IntGauge,
     pub(crate) unavailable_services: IntGaugeVec,
     pub(crate) flow: FlowMetrics,
+    pub(crate) tokens: TokenMetrics,
     pub(crate) audit_events: IntCounter,
     pub(crate) audit_levels: IntCounterVec,
     pub(crate) audit_errors: IntCounterVec,
@@ -89,6 +90,13 @@ pub(crate) struct FlowMetrics {
     pub(crate) rejected: IntCounterVec,
     pub(crate) waits: HistogramVec,
     pub(crate) nominal_seats: IntGaugeVec,
+}
+
+/// The series of service-account tokens.
+pub(crate) struct TokenMetrics {
+    pub(crate) valid: IntCounter,
+    pub(crate) stale: IntCounter,
+    pub(crate) legacy: IntCounter,
 }
 
 /// Makes series and enters them in a registry.
@@ -105,6 +113,10 @@ impl Maker<'_> {
             unreachable!("{error}");
         }
         made
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.enter(IntCounter::new(name, help))
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
@@ -235,10 +247,24 @@ impl Metrics {
                 "Gauge of APIServices which are marked as unavailable broken down by APIService name.",
                 &["name"],
             ),
-            audit_events: make.enter(IntCounter::new(
+            tokens: TokenMetrics {
+                valid: make.counter(
+                    "serviceaccount_valid_tokens_total",
+                    "Cumulative valid projected service account tokens used",
+                ),
+                stale: make.counter(
+                    "serviceaccount_stale_tokens_total",
+                    "Cumulative stale projected service account tokens used",
+                ),
+                legacy: make.counter(
+                    "serviceaccount_legacy_tokens_total",
+                    "Cumulative legacy service account tokens used",
+                ),
+            },
+            audit_events: make.counter(
                 "apiserver_audit_event_total",
                 "Counter of audit events generated and sent to the audit backend.",
-            )),
+            ),
             audit_levels: make.counters(
                 "apiserver_audit_level_total",
                 "Counter of policy levels for audit events (1 per request).",

@@ -84,7 +84,7 @@ impl Core {
             _ => false,
         };
         let has_quotas = || self.memory().snapshot(QUOTAS).iter_namespace(namespace).next().is_some();
-        if !is_charged || target.admitted || namespace.is_empty() || !has_quotas() {
+        if !is_charged || !self.plugins.quota || target.admitted || namespace.is_empty() || !has_quotas() {
             return Ok(Charge::default());
         }
         let turn = self.turns.wait(namespace).await;

@@ -42,7 +42,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 /// Headers that prove to this API server who asks: another server must not get them.
 const CREDENTIALS: [&str; 4] = ["authorization", "impersonate-user", "impersonate-group", "impersonate-uid"];
 /// WebSocket clients in browsers send their token as a subprotocol that begins so.
-const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+pub(crate) const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// Where to connect.
 #[derive(Clone)]
@@ -171,7 +171,7 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
 }
 
 /// The comma-separated words of all headers `name`.
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+pub(crate) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }

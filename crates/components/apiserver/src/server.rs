@@ -13,9 +13,10 @@ use rustls::{ClientConfig, ServerConfig};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::admission::Plugins;
 use crate::audit::Audit;
-use crate::authenticate::Authenticators;
-use crate::authorize::Authorizer;
+use crate::authenticate::{Authentication, Authenticators};
+use crate::authorize::{AuthorizationMode, Authorizer};
 use crate::bootstrap::Advertised;
 use crate::config::{Config, ConfigError, service_addresses};
 use crate::core::{Core, Parts};
@@ -62,9 +63,12 @@ impl ApiServer {
         let metrics = Metrics::new();
         let audit = Audit::open(&config.audit, &metrics, backend.memory(), &scope)?;
         let authorizer = Authorizer::new(backend.memory(), &config.authorization).map_err(ConfigError::from)?;
+        let (plugins, hooks) = Plugins::new(&config.admission).map_err(ConfigError::from)?;
         let core = Core::new(Parts {
             backend,
             authorizer,
+            plugins,
+            hooks,
             authenticators: Authenticators::new(&config.authentication).map_err(ConfigError::from)?,
             signer,
             issuer: config.issuer.clone(),
@@ -84,6 +88,22 @@ impl ApiServer {
             port: config.port,
         };
         Ok(Self { core: Arc::new(core), advertised, bootstrapped: Arc::default() })
+    }
+
+    /// Takes over who may come without credentials and whose tokens are known; connections that are there stay.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; then everything stays as it was.
+    pub fn configure_authentication(&self, settings: &Authentication) -> Result<(), ConfigError> {
+        Ok(self.core.authenticators.configure(&settings.anonymous, &settings.issuers)?)
+    }
+
+    /// Takes over who decides what users may.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; then everything stays as it was.
+    pub fn configure_authorization(&self, modes: &[AuthorizationMode]) -> Result<(), ConfigError> {
+        Ok(self.core.authorizer.configure(self.core.memory(), modes)?)
     }
 
     /// The service for requests that come over a network, each with its own credentials.

@@ -169,6 +169,11 @@ impl ApiError {
         error
     }
 
+    /// The client is to come again, less often.
+    pub(crate) fn too_many_requests(message: &str) -> Self {
+        Self::plain(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+    }
+
     /// A path that is not a resource is refused.
     pub(crate) fn forbidden_path(why: &str) -> Self {
         Self::plain(StatusCode::FORBIDDEN, "Forbidden", format!("forbidden: {why}"))

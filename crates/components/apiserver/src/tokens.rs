@@ -216,8 +216,14 @@ impl Core {
                 extra.insert(key("uid"), vec![reference.uid.clone()]);
             }
         }
+        let overdue = private.warnafter.map_or(0, |threshold| now - threshold);
+        let counted = if overdue > 0 { &self.metrics.tokens.stale } else { &self.metrics.tokens.valid };
+        counted.inc();
+        let stale_token =
+            (overdue > 0).then(|| format!("subject: {}, seconds after warning threshold: {overdue}", claims.sub));
         let user = User::authenticated(UserInfo {
             name: claims.sub.clone(),
+            stale_token,
             uid: account.uid.clone(),
             groups: vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{}", private.namespace)],
             extra,

@@ -18,12 +18,15 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use minato_mvcc::{Key, Memory};
+use minato_pki::Issued;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use crate::kubeconfig::Credentials;
 
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 10 << 20;
@@ -79,15 +82,23 @@ struct Idle {
 }
 
 impl Endpoint {
-    /// The endpoint of a `WebhookClientConfig`: `url` or `service`, and `caBundle`.
-    pub(crate) fn of_client_config(config: &Value) -> Result<Self, CallError> {
+    /// The endpoint of a `WebhookClientConfig`: `url` or `service`, and `caBundle`. The server is shown those of
+    /// `credentials` that are for it.
+    pub(crate) fn of_client_config(config: &Value, credentials: &Credentials) -> Result<Self, CallError> {
         let wrong = |why: &str| CallError::Config(why.to_owned());
         let bundle = config["caBundle"].as_str().unwrap_or_default();
         let bundle = STANDARD.decode(bundle).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let bundle = bundle.ok_or_else(|| wrong("the caBundle is not base64 of a PEM file"))?;
-        let tls = tls(Some(bundle.as_str()).filter(|bundle| !bundle.is_empty()))?;
+        let bundle = Some(bundle.as_str()).filter(|bundle| !bundle.is_empty());
         if let Some(url) = config["url"].as_str() {
-            return Self::of_url(url, Some(tls), None);
+            let mut endpoint = Self::of_url(url, None, None)?;
+            let Place::Url { host, port } = &endpoint.place else { return Ok(endpoint) };
+            let shown = credentials.of(host, *port);
+            if url.starts_with("https:") {
+                endpoint.tls = Some(Arc::new(tls(bundle, shown.and_then(|shown| shown.identity.as_ref()))?));
+            }
+            endpoint.authorization = shown.and_then(|shown| shown.authorization.clone());
+            return Ok(endpoint);
         }
         let service = &config["service"];
         let text = |key: &str| service[key].as_str().unwrap_or_default().to_owned();
@@ -100,13 +111,14 @@ impl Endpoint {
         };
         let host_name = format!("{name}.{namespace}.svc");
         let url = format!("https://{host_name}:{port}{path}");
+        let shown = credentials.of(&host_name, port);
         Ok(Self {
             place: Place::Service { namespace, name, port },
             url,
             path,
+            tls: Some(Arc::new(tls(bundle, shown.and_then(|shown| shown.identity.as_ref()))?)),
+            authorization: shown.and_then(|shown| shown.authorization.clone()),
             host_name,
-            tls: Some(Arc::new(tls)),
-            authorization: None,
             idle: Mutex::default(),
         })
     }
@@ -286,8 +298,8 @@ where
     Ok(sender)
 }
 
-/// Trusts the authorities of `bundle`, or those of the system.
-pub(crate) fn tls(bundle: Option<&str>) -> Result<ClientConfig, CallError> {
+/// Trusts the authorities of `bundle`, or those of the system; shows `identity` to whoever asks.
+pub(crate) fn tls(bundle: Option<&str>, identity: Option<&Issued>) -> Result<ClientConfig, CallError> {
     let system;
     let pem = match bundle {
         Some(pem) => pem,
@@ -296,7 +308,7 @@ pub(crate) fn tls(bundle: Option<&str>) -> Result<ClientConfig, CallError> {
             &system
         }
     };
-    minato_pki::client_config(pem, None, &["http/1.1"]).map_err(|error| {
+    minato_pki::client_config(pem, identity, &["http/1.1"]).map_err(|error| {
         CallError::Config(format!("unable to load root certificates: {}", crate::write::chain(&error)))
     })
 }

@@ -65,4 +65,5 @@ pub use declaration::{Convert, Declaration, Name, NameRule, Names, Rules, ScaleP
 pub use error::{Errors, FieldError, FieldErrorKind};
 pub use flow::{mandatory_flow_schema, mandatory_priority_level};
 pub use path::{At, FieldPath};
+pub use resources::is_extended as is_extended_resource;
 pub use strategy::{Plain, Strategy};

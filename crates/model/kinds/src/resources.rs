@@ -99,7 +99,8 @@ pub(crate) fn is_overcommit_allowed(name: &str) -> bool {
     is_native(name) && !is_huge_page(name)
 }
 
-pub(crate) fn is_extended(name: &str) -> bool {
+/// Whether the resource is a device that somebody brings to nodes, such as `example.com/gpu`.
+pub fn is_extended(name: &str) -> bool {
     if is_native(name) || name.starts_with("requests.") {
         return false;
     }

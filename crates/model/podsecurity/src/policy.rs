@@ -81,6 +81,29 @@ impl Version {
     }
 }
 
+impl LevelVersion {
+    /// Reads a level and a version as labels write them.
+    ///
+    /// # Errors
+    /// What each must be.
+    pub fn parse(level: &str, version: &str) -> Result<Self, &'static str> {
+        let level = Level::parse(level).ok_or(Level::NAMES)?;
+        Ok(Self { level, version: Version::parse(version).ok_or(Version::FORMS)? })
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "enforce={}", self.enforce)?;
+        for (name, standard) in [("audit", self.audit), ("warn", self.warn)] {
+            if standard != self.enforce {
+                write!(f, ", {name}={standard}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for LevelVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let level = match self.level {
@@ -109,7 +132,11 @@ impl Policy {
     /// A wrong level to enforce counts as `restricted`, to audit or to warn of as `privileged`. A namespace that only
     /// enforces also warns of what it would refuse, so that users of Deployments learn of it.
     pub fn of_labels(labels: &Value) -> (Policy, Vec<LabelError>) {
-        let mut policy = Policy::default();
+        Self::of_labels_over(labels, Policy::default())
+    }
+
+    /// As [`Policy::of_labels`], where what the labels do not say is as in `policy`.
+    pub fn of_labels_over(labels: &Value, mut policy: Policy) -> (Policy, Vec<LabelError>) {
         let Some(labels) = labels.as_object() else { return (policy, Vec::new()) };
         let mut read = Reader { labels, errors: Vec::new() };
         let enforced = read.standard("enforce", &mut policy.enforce, Level::Restricted);

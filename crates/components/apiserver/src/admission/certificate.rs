@@ -1,13 +1,17 @@
 //! Certificate requests: who asks is written down by the cluster; who approves and signs must have the signer's leave.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Context, Operation, text};
 use crate::authorize::{Action, ResourceAction};
+use crate::identity::MASTERS;
 use crate::status::ApiError;
 
 const REQUESTS: &str = "certificates.k8s.io/certificatesigningrequests";
+const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 
 /// Writes the asker into a new request; whatever the request says of that itself does not count.
 pub(super) fn requester(context: &Context<'_>, request: &mut Value) -> Result<(), ApiError> {
@@ -26,6 +30,21 @@ pub(super) fn requester(context: &Context<'_>, request: &mut Value) -> Result<()
     }
     if !user.extra.is_empty() {
         spec.insert("extra".to_owned(), json!(user.extra));
+    }
+    Ok(())
+}
+
+/// CertificateSubjectRestriction: no certificate of the API's clients makes an administrator who cannot be stripped of it.
+pub(super) fn check_subject(context: &Context<'_>, request: &Value) -> Result<(), ApiError> {
+    if !context.creates(REQUESTS) || request["spec"]["signerName"] != CLIENT_SIGNER {
+        return Ok(());
+    }
+    let pem = STANDARD.decode(text(&request["spec"]["request"])).unwrap_or_default();
+    let organizations = minato_pki::organizations(&pem)
+        .map_err(|error| context.forbidden(request, &format!("unable to parse csr: {error}")))?;
+    if organizations.iter().any(|organization| organization == MASTERS) {
+        let why = format!("use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed");
+        return Err(context.forbidden(request, &why));
     }
     Ok(())
 }
@@ -54,24 +73,34 @@ pub(super) fn date(context: &Context<'_>, request: &mut Value) -> Result<(), Api
     Ok(())
 }
 
-/// CertificateApproval and CertificateSigning: one signer's leave says nothing of another's requests.
-pub(super) fn check_leave(context: &Context<'_>, request: &Value) -> Result<(), ApiError> {
-    let Some(old) =
-        context.old.filter(|_| &*context.target.resource.storage == REQUESTS && context.operation == Operation::Update)
-    else {
-        return Ok(());
-    };
-    let verb = match context.target.subresource {
-        "approval" => "approve",
-        "status" => {
-            let changes = |field: &str| request["status"][field] != old["status"][field];
-            if !changes("certificate") && !changes("conditions") {
-                return Ok(());
-            }
-            "sign"
-        }
-        _ => return Ok(()),
-    };
+/// The request that is updated through `subresource`.
+fn updated<'a>(context: &Context<'a>, subresource: &str) -> Option<&'a Value> {
+    let target = context.target;
+    let is_meant = &*target.resource.storage == REQUESTS
+        && target.subresource == subresource
+        && context.operation == Operation::Update;
+    context.old.filter(|_| is_meant)
+}
+
+/// CertificateApproval: who approves must have the signer's leave.
+pub(super) fn check_approval(context: &Context<'_>, request: &Value) -> Result<(), ApiError> {
+    match updated(context, "approval") {
+        Some(old) => check_leave(context, request, old, "approve"),
+        None => Ok(()),
+    }
+}
+
+/// CertificateSigning: who signs must have the signer's leave.
+pub(super) fn check_signing(context: &Context<'_>, request: &Value) -> Result<(), ApiError> {
+    let signed = |old: &&Value| ["certificate", "conditions"].iter().any(|f| request["status"][f] != old["status"][f]);
+    match updated(context, "status").filter(signed) {
+        Some(old) => check_leave(context, request, old, "sign"),
+        None => Ok(()),
+    }
+}
+
+/// One signer's leave says nothing of another's requests.
+fn check_leave(context: &Context<'_>, request: &Value, old: &Value, verb: &str) -> Result<(), ApiError> {
     let signer = text(&old["spec"]["signerName"]);
     let domain = signer.split_once('/').map_or(signer, |(domain, _)| domain);
     let all_of_domain = format!("{domain}/*");

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::policy::{MutatingPolicy, ValidatingPolicy};
 use super::webhooks::Webhook;
+use crate::kubeconfig::Credentials;
 
 const GROUP: &str = "admissionregistration.k8s.io/";
 
@@ -22,8 +23,19 @@ pub(crate) struct Compiled {
     pub(super) mutating_policies: Vec<Arc<MutatingPolicy>>,
 }
 
+/// Which of them are on, and what webhooks are shown.
+#[derive(Debug)]
+pub(super) struct HookOptions {
+    pub(super) mutating_policies: bool,
+    pub(super) validating_policies: bool,
+    /// Absent: off.
+    pub(super) mutating_webhooks: Option<Credentials>,
+    pub(super) validating_webhooks: Option<Credentials>,
+}
+
 /// Holds what is compiled now.
 pub(crate) struct Hooks {
+    options: HookOptions,
     current: ArcSwap<Compiled>,
     /// Counts the writes to configurations.
     written: AtomicU64,
@@ -34,8 +46,9 @@ pub(crate) struct Hooks {
 
 impl Hooks {
     /// Nothing yet; the first request makes it.
-    pub(crate) fn new() -> Self {
+    pub(super) fn new(options: HookOptions) -> Self {
         Self {
+            options,
             current: ArcSwap::from_pointee(Compiled::default()),
             written: AtomicU64::new(1),
             made: AtomicU64::new(0),
@@ -57,7 +70,7 @@ impl Hooks {
             let written = self.written.load(Ordering::Acquire);
             // Who waited finds it made; a write that comes while it is made counts on.
             if self.made.load(Ordering::Acquire) != written {
-                self.current.store(Arc::new(Compiled::make(memory)));
+                self.current.store(Arc::new(Compiled::make(memory, &self.options)));
                 self.made.store(written, Ordering::Release);
             }
         }
@@ -66,31 +79,33 @@ impl Hooks {
 }
 
 impl Compiled {
-    fn make(memory: &Memory) -> Self {
+    fn make(memory: &Memory, options: &HookOptions) -> Self {
         let objects = |resource: &str| -> Vec<Value> {
             // In the order of their names.
             memory.snapshot(&format!("{GROUP}{resource}")).iter().filter_map(|object| read(object)).collect()
         };
-        let webhooks = |resource: &str| -> Vec<Arc<Webhook>> {
+        let webhooks = |resource: &str, credentials: Option<&Credentials>| -> Vec<Arc<Webhook>> {
+            let Some(credentials) = credentials else { return Vec::new() };
             let configurations = objects(resource);
             let all = configurations.iter().flat_map(|configuration| {
                 let name = crate::object::text(configuration, "name").to_owned();
                 let webhooks = configuration["webhooks"].as_array().into_iter().flatten();
-                webhooks.map(move |webhook| Arc::new(Webhook::new(&name, webhook)))
+                webhooks.map(move |webhook| Arc::new(Webhook::new(&name, webhook, credentials)))
             });
             all.collect()
         };
+        let policies = |resource: &str, on: bool| if on { objects(resource) } else { Vec::new() };
         let bindings = objects("validatingadmissionpolicybindings");
         let mutating_bindings = objects("mutatingadmissionpolicybindings");
         Self {
-            mutating: webhooks("mutatingwebhookconfigurations"),
-            validating: webhooks("validatingwebhookconfigurations"),
-            validating_policies: objects("validatingadmissionpolicies")
+            mutating: webhooks("mutatingwebhookconfigurations", options.mutating_webhooks.as_ref()),
+            validating: webhooks("validatingwebhookconfigurations", options.validating_webhooks.as_ref()),
+            validating_policies: policies("validatingadmissionpolicies", options.validating_policies)
                 .iter()
                 .filter_map(|policy| ValidatingPolicy::new(policy, &bindings))
                 .map(Arc::new)
                 .collect(),
-            mutating_policies: objects("mutatingadmissionpolicies")
+            mutating_policies: policies("mutatingadmissionpolicies", options.mutating_policies)
                 .iter()
                 .filter_map(|policy| MutatingPolicy::new(policy, &mutating_bindings))
                 .map(Arc::new)

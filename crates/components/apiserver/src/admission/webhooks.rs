@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::expressions::{Conditions, Facts, UserAuthorizer, Verdict};
 use super::matching::{Matcher, Seen, is_exempt, request};
 use super::{Context, Operation};
+use crate::kubeconfig::Credentials;
 use crate::status::ApiError;
 use crate::webhook::{CallError, Endpoint};
 pub(super) use review::restore;
@@ -36,13 +37,13 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    pub(super) fn new(configuration: &str, webhook: &Value) -> Self {
+    pub(super) fn new(configuration: &str, webhook: &Value, credentials: &Credentials) -> Self {
         let versions = webhook["admissionReviewVersions"].as_array().into_iter().flatten();
         let version = versions.filter_map(Value::as_str).find(|version| matches!(*version, "v1" | "v1beta1"));
         Self {
             configuration: configuration.to_owned(),
             name: webhook["name"].as_str().unwrap_or_default().to_owned(),
-            endpoint: Endpoint::of_client_config(&webhook["clientConfig"]),
+            endpoint: Endpoint::of_client_config(&webhook["clientConfig"], credentials),
             matcher: Matcher::new(webhook),
             conditions: Conditions::of_webhook(&webhook["matchConditions"]),
             ignores_failures: webhook["failurePolicy"] == "Ignore",

@@ -51,6 +51,7 @@ impl Core {
         {
             return None;
         }
+        self.metrics.tokens.legacy.inc();
         self.note_use(&claims, &secret).await;
         Some(User::authenticated(UserInfo {
             name: claims.sub,

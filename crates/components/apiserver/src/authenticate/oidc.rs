@@ -5,6 +5,7 @@
 
 mod claims;
 mod config;
+mod flags;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,9 +23,10 @@ use crate::webhook::{Endpoint, tls};
 use claims::{ClaimError, Mappings};
 
 pub use config::{AuthenticationFile, AuthenticationFileError, ClaimOrExpression, JwtIssuer, Rule};
+pub use flags::OidcFlags;
 
 /// Algorithms of signatures that are accepted.
-const ALGORITHMS: [&str; 8] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"];
+pub(super) const ALGORITHMS: [&str; 8] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"];
 /// How long fetching may take.
 const LIMIT: Duration = Duration::from_secs(10);
 /// An unknown key makes the keys be fetched again, but not more often than this.
@@ -36,6 +38,7 @@ const NOT_BEFORE_LEEWAY: f64 = 300.0;
 pub(super) struct Issuer {
     url: String,
     audiences: Vec<String>,
+    algorithms: Vec<String>,
     discovery: String,
     tls: ClientConfig,
     mappings: Mappings,
@@ -68,11 +71,12 @@ impl Issuer {
             Some(url) => url.clone(),
             None => format!("{}/.well-known/openid-configuration", config.url.trim_end_matches('/')),
         };
-        let tls = tls(config.certificate_authority.as_deref());
+        let tls = tls(config.certificate_authority.as_deref(), None);
         let tls = tls.map_err(|error| AuthenticationFileError::Invalid(format!("jwt: {}: {error}", config.url)))?;
         Ok(Self {
             url: config.url.clone(),
             audiences: config.audiences.clone(),
+            algorithms: config.algorithms.clone(),
             discovery,
             tls,
             mappings: Mappings::new(config)?,
@@ -88,7 +92,8 @@ impl Issuer {
 
     /// The user of a token, with the audiences that it is for.
     pub(super) async fn user(&self, memory: &Memory, token: &Token<'_>) -> Result<(User, Vec<String>), OidcError> {
-        if !ALGORITHMS.contains(&token.algorithm.as_str()) {
+        let asked = self.algorithms.is_empty() || self.algorithms.contains(&token.algorithm);
+        if !asked || !ALGORITHMS.contains(&token.algorithm.as_str()) {
             return Err(OidcError::Algorithm(token.algorithm.clone()));
         }
         let found: Vec<String> = match &token.claims["aud"] {

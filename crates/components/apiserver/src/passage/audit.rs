@@ -26,6 +26,10 @@ impl Passage {
         let subject = Subject { route, verb, namespace, user };
         let id = minato_http::request_id(str::to_owned).unwrap_or_default();
         self.record = Record::begin(audit, &id, request, &subject).map(Box::new);
+        let shown = user.map(|user| user.impersonator.as_ref().unwrap_or(user));
+        if let (Some(record), Some(stale)) = (&mut self.record, shown.and_then(|user| user.stale_token.as_ref())) {
+            record.annotate("authentication.k8s.io/stale-token", stale);
+        }
     }
 
     /// Reads the body of the request where the record wants it, and gives back a request that still has it.

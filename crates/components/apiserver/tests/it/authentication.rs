@@ -1,7 +1,7 @@
 //! Who is who: tokens of all kinds, and nobody.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::StatusCode;
 use minato_apiserver::{Anonymous, Authentication, Config, StaticTokens};
 use serde_json::{Value, json};
@@ -82,6 +82,32 @@ async fn static_tokens_and_other_schemes() {
             None => server.remote(&[]),
         };
         assert_eq!(client.get(path).await.0, expected, "{header:?} {path}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_among_the_protocols_of_a_websocket() {
+    let authentication = Authentication {
+        tokens: StaticTokens::parse("secret,alice,7").unwrap(),
+        anonymous: Anonymous { enabled: true, paths: vec!["/livez".to_owned()] },
+        ..Authentication::default()
+    };
+    let server = Server::start_with(Config { authentication, ..Config::default() }).await;
+    let bearer = |token: &str| format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(token));
+    let (good, wrong) = (bearer("secret"), bearer("wrong"));
+    for (protocols, expected) in [
+        (format!("{good}, v5.channel.k8s.io"), StatusCode::OK),
+        (format!("v5.channel.k8s.io,{good}"), StatusCode::OK),
+        (format!("{wrong}, v5.channel.k8s.io"), StatusCode::UNAUTHORIZED),
+        (good.clone(), StatusCode::UNAUTHORIZED),
+        (format!("{good}, {good}, v5.channel.k8s.io"), StatusCode::UNAUTHORIZED),
+        ("base64url.bearer.authorization.k8s.io.!, v5.channel.k8s.io".to_owned(), StatusCode::UNAUTHORIZED),
+        ("v5.channel.k8s.io".to_owned(), StatusCode::UNAUTHORIZED),
+    ] {
+        let upgrade = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-protocol", &protocols)];
+        assert_eq!(server.remote(&upgrade).get("/version").await.0, expected, "{protocols}");
+        let plain = [("sec-websocket-protocol", protocols.as_str())];
+        assert_eq!(server.remote(&plain).get("/version").await.0, StatusCode::UNAUTHORIZED, "{protocols}");
     }
 }
 

@@ -32,7 +32,20 @@ async fn health_checks_have_names() {
     };
     check("/livez", 200, "ok").await;
     check("/livez/ping", 200, "ok").await;
-    check("/readyz?verbose", 200, "[+]poststarthook/bootstrap ok\n[+]shutdown ok\nreadyz check passed").await;
+    check("/readyz?verbose", 200, "[+]etcd-readiness ok\n[+]informer-sync ok\n").await;
+    check(
+        "/readyz?verbose",
+        200,
+        "[+]poststarthook/apiservice-openapiv3-controller ok\n[+]shutdown ok\nreadyz check passed",
+    )
+    .await;
+    check(
+        "/healthz?verbose",
+        200,
+        "[+]ping ok\n[+]log ok\n[+]etcd ok\n[+]poststarthook/start-apiserver-admission-initializer ok\n",
+    )
+    .await;
+    check("/livez/poststarthook/rbac/bootstrap-roles", 200, "ok").await;
     check("/readyz?verbose&exclude=shutdown", 200, "[+]shutdown excluded: ok").await;
     check("/readyz?verbose&exclude=x", 200, "warn: some health checks cannot be excluded: no matches for \"x\"").await;
     check("/readyz/nothing", 404, "NotFound").await;

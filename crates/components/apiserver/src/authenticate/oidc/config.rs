@@ -35,6 +35,8 @@ pub struct JwtIssuer {
     pub certificate_authority: Option<String>,
     /// One of these must be in `aud`.
     pub audiences: Vec<String>,
+    /// Algorithms of signatures that are accepted; empty: all that are known.
+    pub algorithms: Vec<String>,
     /// What must be so.
     pub claim_rules: Vec<Rule>,
     /// The user's name.
@@ -258,6 +260,7 @@ impl Jwt {
             discovery_url: issuer.discovery_url,
             certificate_authority: issuer.certificate_authority,
             audiences: issuer.audiences,
+            algorithms: Vec::new(),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::core::Core;
+use crate::kubeconfig::Credentials;
 use crate::status::ApiError;
 use crate::webhook::{CallError, Endpoint};
 
@@ -26,7 +27,7 @@ impl Webhook {
     pub(crate) fn new(config: &Value) -> Self {
         let versions = config["conversionReviewVersions"].as_array().into_iter().flatten();
         Self {
-            endpoint: Endpoint::of_client_config(&config["clientConfig"]),
+            endpoint: Endpoint::of_client_config(&config["clientConfig"], &Credentials::default()),
             understands: versions.into_iter().any(|version| version == "v1"),
         }
     }
