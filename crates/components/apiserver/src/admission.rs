@@ -26,6 +26,7 @@ mod namespace;
 mod node_restriction;
 mod node_selector;
 mod nodes;
+mod owners;
 mod plugins;
 mod pod_security;
 mod pod_tolerations;

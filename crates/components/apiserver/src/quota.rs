@@ -15,7 +15,7 @@ use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 use minato_mvcc::{Expected, Operation};
-use minato_quota::{Amounts, Change, Quota};
+use minato_quota::{Amounts, Change, Quota, Refusal, check_limited};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
@@ -84,17 +84,28 @@ impl Core {
             _ => false,
         };
         let has_quotas = || self.memory().snapshot(QUOTAS).iter_namespace(namespace).next().is_some();
-        if !is_charged || !self.plugins.quota || target.admitted || namespace.is_empty() || !has_quotas() {
+        let is_limited = || self.plugins.limited.iter().any(|limited| limited.storage() == storage);
+        if !is_charged
+            || !self.plugins.quota
+            || target.admitted
+            || namespace.is_empty()
+            || !(has_quotas() || is_limited())
+        {
             return Ok(Charge::default());
         }
+        let refused = |refusal: Refusal| ApiError::forbidden(&target.resource.subject(name), &refusal.to_string());
         let turn = self.turns.wait(namespace).await;
         let mut operations = Vec::new();
+        let now = Timestamp::now();
+        if is_limited() {
+            let quotas = self.memory().snapshot(QUOTAS);
+            let quotas = quotas.iter_namespace(namespace).map(|stored| Ok(Quota::read(&parse(stored)?)));
+            let quotas = quotas.collect::<Result<Vec<_>, ApiError>>()?;
+            check_limited(&self.plugins.limited, &quotas, Change { storage, new, old, now }).map_err(refused)?;
+        }
         for stored in self.memory().snapshot(QUOTAS).iter_namespace(namespace) {
             let mut quota = parse(stored)?;
-            let change = Change { storage, new, old, now: Timestamp::now() };
-            let charged = Quota::read(&quota).charge(change);
-            let charged =
-                charged.map_err(|refusal| ApiError::forbidden(&target.resource.subject(name), &refusal.to_string()))?;
+            let charged = Quota::read(&quota).charge(Change { storage, new, old, now }).map_err(refused)?;
             let Some(used) = charged else { continue };
             quota["status"]["used"] = used.to_value();
             let empty = Map::new();

@@ -12,12 +12,14 @@
 mod amounts;
 mod claims;
 pub mod limit_range;
+mod limited;
 mod pod;
 mod quota;
 mod scope;
 mod usage;
 
 pub use amounts::Amounts;
+pub use limited::{Limited, check_limited};
 pub use pod::{limits as pod_limits, requests as pod_requests};
 pub use quota::{Change, Quota, Refusal};
 pub use usage::{source_of, usage};

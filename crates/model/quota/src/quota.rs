@@ -57,6 +57,16 @@ pub enum Refusal {
         /// Of what.
         resources: Vec<String>,
     },
+    /// No quota says how much may be used of what nobody may use otherwise.
+    Uncovered {
+        /// Of what.
+        resources: Vec<String>,
+    },
+    /// No quota is about objects that nobody may make otherwise.
+    UncoveredScopes {
+        /// In which scopes they are.
+        scopes: Vec<String>,
+    },
     /// There is not enough left.
     Exceeded {
         /// The quota.
@@ -85,6 +95,10 @@ impl std::fmt::Display for Refusal {
             }
             Self::Negative { resources } => {
                 write!(f, "quota usage is negative for resource(s): {}", resources.join(","))
+            }
+            Self::Uncovered { resources } => write!(f, "insufficient quota to consume: {}", resources.join(",")),
+            Self::UncoveredScopes { scopes } => {
+                write!(f, "insufficient quota to match these scopes: [{}]", scopes.join(" "))
             }
             Self::Exceeded { quota, requested, used, limited } => {
                 write!(f, "exceeded quota: {quota}, requested: {requested}, used: {used}, limited: {limited}")
@@ -116,8 +130,18 @@ impl Quota {
         self.spec_hard.0.keys().map(|name| source_of(name)).collect()
     }
 
-    fn covers(&self, storage: &str, object: &Value) -> bool {
+    pub(crate) fn covers(&self, storage: &str, object: &Value) -> bool {
         self.scopes.iter().all(|scope| scope.holds(storage, object))
+    }
+
+    /// Whether it limits the resource `name`.
+    pub(crate) fn governs(&self, name: &str) -> bool {
+        self.status_hard.0.contains_key(name)
+    }
+
+    /// Whether one of its scopes, in which the object is, is about the same as `scope`.
+    pub(crate) fn has_scope(&self, scope: &Scope, storage: &str, object: &Value) -> bool {
+        self.scopes.iter().any(|own| own.is_about_the_same(scope) && own.holds(storage, object))
     }
 
     /// What an object that is stored counts for in this quota.

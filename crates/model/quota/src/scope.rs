@@ -22,12 +22,21 @@ impl Scope {
             operator: "Exists".to_owned(),
             values: Vec::new(),
         });
-        let expressions = items(&spec["scopeSelector"]["matchExpressions"]).map(|expression| Scope {
+        plain.chain(items(&spec["scopeSelector"]["matchExpressions"]).map(Scope::read)).collect()
+    }
+
+    /// An expression of a scope selector.
+    pub(crate) fn read(expression: &Value) -> Scope {
+        Scope {
             name: text(&expression["scopeName"]).to_owned(),
             operator: text(&expression["operator"]).to_owned(),
             values: items(&expression["values"]).map(|value| text(value).to_owned()).collect(),
-        });
-        plain.chain(expressions).collect()
+        }
+    }
+
+    /// Whether both are about the same property of objects.
+    pub(crate) fn is_about_the_same(&self, other: &Scope) -> bool {
+        self.name == other.name
     }
 
     /// Whether an object of the kind `storage` is within the scope. Only pods and claims ever are.
@@ -68,6 +77,12 @@ impl Scope {
 
     fn selects_any(&self, values: &[&str]) -> bool {
         if values.is_empty() { self.selects(None) } else { values.iter().any(|value| self.selects(Some(value))) }
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{{{} {} [{}]}}", self.name, self.operator, self.values.join(" "))
     }
 }
 

@@ -41,6 +41,16 @@ pub(super) fn lifecycle(context: &Context<'_>, object: &mut Value) -> Result<(),
     }
 }
 
+/// NamespaceExists: nothing is done in a namespace that is not there.
+pub(super) fn check_existence(context: &Context<'_>, _: &Value) -> Result<(), ApiError> {
+    let namespace = context.target.namespace;
+    let is_there = || context.memory.get(&Key::new("core/namespaces", "", namespace)).is_some();
+    if !context.target.resource.declaration.namespaced || context.operation == Operation::Connect || is_there() {
+        return Ok(());
+    }
+    Err(ApiError::not_found(&Subject { group: "", resource: "namespaces", name: namespace }))
+}
+
 fn deletion(context: &Context<'_>) -> Result<(), ApiError> {
     if context.is("core/namespaces") && PROTECTED.contains(&context.name) {
         return Err(ApiError::forbidden(

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use minato_quota::Limited;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::configuration::{ConfigurationError, ConfigurationFile, versioned};
 use super::hooks::{HookOptions, Hooks};
 use super::{
     Mutate, Validate, anti_affinity, certificate, event_rate_limit, extended_resources, external_ips, ingress,
-    limit_ranger, namespace, node_restriction, node_selector, nodes, pod_security, pod_tolerations, priority,
+    limit_ranger, namespace, node_restriction, node_selector, nodes, owners, pod_security, pod_tolerations, priority,
     pull_images, runtime_class, service_account, storage, tolerations,
 };
 use crate::kubeconfig::Credentials;
@@ -62,7 +63,9 @@ const fn off(name: &'static str, mutate: Option<Mutate>, validate: Option<Valida
 
 /// In upstream's order. Those without functions are asked for by name, where they act.
 const PLUGINS: &[Plugin] = &[
+    off("AlwaysAdmit", None, None),
     on("NamespaceLifecycle", Some(namespace::lifecycle), None),
+    off("NamespaceExists", None, Some(namespace::check_existence)),
     off("LimitPodHardAntiAffinityTopology", None, Some(anti_affinity::check)),
     on("LimitRanger", Some(limit_ranger::fill), Some(limit_ranger::check)),
     on("ServiceAccount", Some(service_account::fill), Some(service_account::check)),
@@ -78,6 +81,7 @@ const PLUGINS: &[Plugin] = &[
     off("ExtendedResourceToleration", Some(extended_resources::fill), None),
     on("DefaultStorageClass", Some(storage::fill_class), None),
     on("StorageObjectInUseProtection", Some(storage::protect), None),
+    off("OwnerReferencesPermissionEnforcement", None, Some(owners::check)),
     on("PersistentVolumeClaimResize", None, Some(storage::check_growth)),
     on("RuntimeClass", Some(runtime_class::fill), Some(runtime_class::check)),
     on("CertificateApproval", None, Some(certificate::check_approval)),
@@ -109,6 +113,8 @@ pub(crate) struct Plugins {
     pub(super) validating: Vec<Validate>,
     /// Whether quotas are charged.
     pub(crate) quota: bool,
+    /// What nobody uses without a quota.
+    pub(crate) limited: Vec<Limited>,
     pub(super) pod_security: pod_security::Configuration,
     pub(super) node_selectors: node_selector::Configuration,
     pub(super) tolerations: pod_tolerations::Configuration,
@@ -155,6 +161,7 @@ impl Plugins {
                 .chain(running().filter_map(|plugin| plugin.validate))
                 .collect(),
             quota: runs(QUOTA),
+            limited: file.of(QUOTA, limited_resources)?,
             pod_security: file.of("PodSecurity", pod_security::Configuration::read)?,
             node_selectors: file.of("PodNodeSelector", node_selector::Configuration::read)?,
             tolerations: file.of("PodTolerationRestriction", pod_tolerations::Configuration::read)?,
@@ -162,6 +169,21 @@ impl Plugins {
         };
         Ok((plugins, hooks))
     }
+}
+
+/// What nobody uses without a quota: `ResourceQuotaConfiguration`.
+fn limited_resources(told: &Value) -> Result<Vec<Limited>, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Configuration {
+        #[serde(default)]
+        limited_resources: Vec<Value>,
+    }
+    let kinds = ["Configuration", "ResourceQuotaConfiguration"];
+    let kind = kinds.into_iter().find(|kind| told["kind"] == *kind).unwrap_or(kinds[1]);
+    let group = if kind == kinds[0] { "resourcequota.admission.k8s.io" } else { "apiserver.config.k8s.io" };
+    let configuration: Configuration = versioned(told, group, kind)?;
+    Ok(configuration.limited_resources.iter().map(Limited::read).collect())
 }
 
 /// What webhooks are shown: `WebhookAdmissionConfiguration`.

@@ -171,7 +171,7 @@ impl Binding {
 }
 
 /// The resource whose objects are of this kind.
-fn resource_of(context: &Context<'_>, api_version: &str, kind: &str) -> Option<std::sync::Arc<Resource>> {
+pub(super) fn resource_of(context: &Context<'_>, api_version: &str, kind: &str) -> Option<std::sync::Arc<Resource>> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let served = context.core.registry.served();
     let version = served.group(group)?.versions.iter().find(|have| have.name == version)?;

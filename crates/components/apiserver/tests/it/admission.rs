@@ -118,6 +118,83 @@ async fn pod_security_by_default_and_its_exemptions() {
 }
 
 #[tokio::test]
+async fn owners_are_for_those_who_may_delete() {
+    let (server, admin) = start(&["OwnerReferencesPermissionEnforcement"], "").await;
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let map = |name: &str, owners: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "ownerReferences": owners}});
+    let role = |verbs: &[&str], resources: &[&str]| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"generateName": "r-"},
+            "rules": [{"apiGroups": [""], "resources": resources, "verbs": verbs}]})
+    };
+    let (alice, owner) = (server.user("alice", &[]), admin.create(maps, &map("owner", json!([]))).await);
+    let owned = |blocks: bool| json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"], "blockOwnerDeletion": blocks}]);
+    let allow = async |verbs: &[&str], resources: &[&str]| {
+        let group = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+        let role = admin.create(&format!("{group}/roles"), &role(verbs, resources)).await;
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"generateName": "b-"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]});
+        admin.create(&format!("{group}/rolebindings"), &binding).await;
+    };
+    allow(&["create"], &["configmaps"]).await;
+    alice.create(maps, &map("a", json!([]))).await;
+    let why = "configmaps \"b\" is forbidden: cannot set an ownerRef on a resource you can't delete: , <nil>";
+    refused(&alice, maps, &map("b", owned(false)), why).await;
+    allow(&["delete"], &["configmaps"]).await;
+    alice.create(maps, &map("b", owned(false))).await;
+    let why = "configmaps \"c\" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>";
+    refused(&alice, maps, &map("c", owned(true)), why).await;
+    allow(&["update"], &["configmaps/finalizers"]).await;
+    alice.create(maps, &map("c", owned(true))).await;
+}
+
+#[tokio::test]
+async fn what_is_limited_needs_a_quota() {
+    let told = "plugins:\n- name: ResourceQuota\n  configuration:\n    apiVersion: apiserver.config.k8s.io/v1\n    kind: ResourceQuotaConfiguration\n    limitedResources:\n    - {resource: pods, matchScopes: [{scopeName: PriorityClass, operator: In, values: [high]}]}\n    - {resource: persistentvolumeclaims, matchContains: [gold.storageclass.storage.k8s.io/requests.storage]}\n";
+    let (_server, admin) = start(&[], told).await;
+    for (path, api_version, kind, name, more) in [
+        (
+            "/apis/scheduling.k8s.io/v1/priorityclasses",
+            "scheduling.k8s.io/v1",
+            "PriorityClass",
+            "high",
+            json!({"value": 9}),
+        ),
+        (
+            "/apis/storage.k8s.io/v1/storageclasses",
+            "storage.k8s.io/v1",
+            "StorageClass",
+            "gold",
+            json!({"provisioner": "x"}),
+        ),
+    ] {
+        let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
+        more.as_object().unwrap().iter().for_each(|(key, value)| object[key] = value.clone());
+        admin.create(path, &object).await;
+    }
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"},
+        "spec": {"storageClassName": "gold", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
+    let high = pod("p", json!({"priorityClassName": "high"}));
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    admin.create(PODS, &pod("plain", json!({}))).await;
+    let why = "pods \"p\" is forbidden: insufficient quota to match these scopes: [{PriorityClass In [high]}]";
+    refused(&admin, PODS, &high, why).await;
+    let why = "persistentvolumeclaims \"c\" is forbidden: insufficient quota to consume: gold.storageclass.storage.k8s.io/requests.storage";
+    refused(&admin, claims, &claim, why).await;
+    let selector = json!({"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]});
+    for spec in [
+        json!({"hard": {"pods": "5"}, "scopeSelector": selector}),
+        json!({"hard": {"gold.storageclass.storage.k8s.io/requests.storage": "5Gi"}}),
+    ] {
+        let quota =
+            json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"generateName": "q-"}, "spec": spec});
+        admin.create("/api/v1/namespaces/default/resourcequotas", &quota).await;
+    }
+    crate::serving::eventually(async || admin.post(PODS, &high).await.0 == StatusCode::CREATED).await;
+    crate::serving::eventually(async || admin.post(claims, &claim).await.0 == StatusCode::CREATED).await;
+}
+
+#[tokio::test]
 async fn events_are_limited() {
     let told = "plugins:\n- name: EventRateLimit\n  configuration:\n    apiVersion: eventratelimit.admission.k8s.io/v1alpha1\n    kind: Configuration\n    limits: [{type: Namespace, qps: 1, burst: 2}]\n";
     let (_server, admin) = start(&["EventRateLimit"], told).await;

@@ -3,7 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::StatusCode;
-use minato_apiserver::{Anonymous, Authentication, Config, StaticTokens};
+use minato_apiserver::{
+    Anonymous, AuditOptions, Authentication, AuthorizationMode, ClaimOrExpression, Config, FileFormat, FileOptions,
+    JwtIssuer, StaticTokens,
+};
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -109,6 +112,71 @@ async fn tokens_among_the_protocols_of_a_websocket() {
         let plain = [("sec-websocket-protocol", protocols.as_str())];
         assert_eq!(server.remote(&plain).get("/version").await.0, StatusCode::UNAUTHORIZED, "{protocols}");
     }
+}
+
+#[tokio::test]
+async fn configuration_changes_while_the_server_runs() {
+    let server = Server::start().await;
+    let (nobody, alice) = (server.remote(&[]), server.user("alice", &[]));
+    assert_eq!(nobody.get("/livez").await.0, StatusCode::OK);
+    let anonymous = Anonymous { enabled: false, paths: Vec::new() };
+    server.api.configure_authentication(&Authentication { anonymous, ..Authentication::default() }).unwrap();
+    assert_eq!(nobody.get("/livez").await.0, StatusCode::UNAUTHORIZED);
+
+    assert_eq!(alice.get("/api/v1/namespaces").await.0, StatusCode::FORBIDDEN);
+    server.api.configure_authorization(&[AuthorizationMode::AlwaysAllow]).unwrap();
+    assert_eq!(alice.get("/api/v1/namespaces").await.0, StatusCode::OK);
+    let issuer = JwtIssuer {
+        url: "https://x".to_owned(),
+        username: ClaimOrExpression::Expression("claims.".to_owned()),
+        ..JwtIssuer::default()
+    };
+    let wrong = Authentication { issuers: vec![issuer], ..Authentication::default() };
+    assert!(server.api.configure_authentication(&wrong).is_err());
+    assert_eq!(nobody.get("/livez").await.0, StatusCode::UNAUTHORIZED, "what was there stays");
+}
+
+#[tokio::test]
+async fn tokens_that_should_have_been_renewed_are_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let (policy, log) = (directory.path().join("policy.yaml"), directory.path().join("audit.log"));
+    let rules = "rules: [{level: Metadata, nonResourceURLs: [/version]}]";
+    std::fs::write(
+        &policy,
+        format!("apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n{rules}"),
+    )
+    .unwrap();
+    let format = FileFormat::Json;
+    let file =
+        FileOptions { path: log.clone(), age_days_max: 0, backups_max: 0, size_mib_max: 9, compress: false, format };
+    let audit = AuditOptions { policy_file: Some(policy), file: Some(file), ..AuditOptions::default() };
+    let server = Server::start_with(Config { audit, ..Config::default() }).await;
+    let admin = server.admin();
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}});
+    let account = admin.create("/api/v1/namespaces/default/serviceaccounts", &account).await;
+    let now = jiff::Timestamp::now().as_second();
+    let issuer = "https://kubernetes.default.svc.cluster.local";
+    for overdue in [-60, 60] {
+        let token = server.signer().sign(&json!({
+            "iss": issuer, "aud": [issuer], "iat": now - 3600, "nbf": now - 3600, "exp": now + 3600, "jti": "x",
+            "sub": "system:serviceaccount:default:a",
+            "kubernetes.io": {"namespace": "default", "warnafter": now - overdue,
+                "serviceaccount": {"name": "a", "uid": account["metadata"]["uid"]}},
+        }));
+        let client = server.remote(&[("authorization", &format!("Bearer {}", token.unwrap()))]);
+        assert_eq!(client.get("/version").await.0, StatusCode::OK);
+    }
+    let (_, metrics) = admin.get("/metrics").await;
+    for line in ["serviceaccount_stale_tokens_total 1\n", "serviceaccount_valid_tokens_total 1\n"] {
+        assert!(metrics.as_str().unwrap().contains(line), "{line}");
+    }
+    server.api.flush().await;
+    let text = std::fs::read_to_string(&log).unwrap();
+    let told: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let stale = |event: &Value| event["annotations"]["authentication.k8s.io/stale-token"].clone();
+    assert_eq!(stale(&told[0]), Value::Null);
+    let text = stale(&told[1]).as_str().unwrap().to_owned();
+    assert!(text.starts_with("subject: system:serviceaccount:default:a, seconds after warning threshold: 6"), "{text}");
 }
 
 #[tokio::test]

@@ -69,6 +69,11 @@ impl Server {
         Self::start_in(directory, Config::default()).await
     }
 
+    /// The key that signs service-account tokens.
+    pub(crate) fn signer(&self) -> SigningKey {
+        SigningKey::load_or_create(&self.directory.path().join("sa.key")).unwrap()
+    }
+
     /// Somebody who may do everything.
     pub(crate) fn admin(&self) -> Client {
         self.user("admin", &["system:masters"])
