@@ -12,6 +12,7 @@ use minato_store::embedded::{self, Options, Seal};
 use tokio::net::TcpListener;
 
 use crate::authentication::follow;
+use crate::encryption;
 use crate::layout::Layout;
 use crate::options::Settings;
 
@@ -58,7 +59,8 @@ impl ControlPlane {
         let clients = format!("{}\n{}", authentication.client_ca_pem, proxies.unwrap_or_default());
         let defaults = minato_apiserver::Config::default();
         let mut options = Options::new(minato_apiserver::attributes_of);
-        options.seal = Some(Seal { key_file: layout.sealing_key(), resources: vec!["core/secrets".to_owned()] });
+        let rules = settings.encryption.as_deref().map(encryption::read).transpose()?.unwrap_or_default();
+        options.seal = Some(Seal { key_file: layout.sealing_key(), resources: vec!["core/secrets".to_owned()], rules });
         let directory = layout.store();
         let backend: Arc<dyn Backend> =
             Arc::new(tokio::task::spawn_blocking(move || embedded::open(&directory, options)).await??);

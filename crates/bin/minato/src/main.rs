@@ -5,6 +5,7 @@ mod authentication;
 mod cli;
 mod control_plane;
 mod down;
+mod encryption;
 mod image;
 mod kubeconfig;
 mod layout;

@@ -64,6 +64,9 @@ pub(crate) struct ServerOptions {
     /// How many changing requests run at once; the priority levels share the sum of both [default: 200]
     #[arg(long, value_name = "COUNT")]
     max_mutating_requests_inflight: Option<u32>,
+    /// Seal what this EncryptionConfiguration says; Secrets are sealed without one too
+    #[arg(long, value_name = "FILE")]
+    encryption_provider_config: Option<PathBuf>,
     /// Switch these admission plugins on, besides those that are on by default
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     enable_admission_plugins: Vec<String>,
@@ -212,6 +215,7 @@ pub(crate) struct Settings {
     pub(crate) node_ip: Option<Ipv4Addr>,
     pub(crate) shutdown_delay: Duration,
     pub(crate) requests_inflight_max: u32,
+    pub(crate) encryption: Option<PathBuf>,
     pub(crate) admission: AdmissionOptions,
     pub(crate) audit: AuditOptions,
     pub(crate) authentication: AuthenticationOptions,
@@ -421,6 +425,7 @@ impl ServerOptions {
             node_ip: self.node_ip.or(file.node_ip),
             shutdown_delay,
             requests_inflight_max,
+            encryption: self.encryption_provider_config.or(file.encryption_provider_config),
             admission: AdmissionOptions {
                 enabled: or(&self.enable_admission_plugins, &file.enable_admission_plugins, &[]),
                 disabled: or(&self.disable_admission_plugins, &file.disable_admission_plugins, &[]),

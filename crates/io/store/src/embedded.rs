@@ -74,8 +74,39 @@ pub struct Seal {
     /// The file with the keys, best kept on another disk and in no backup of the data. It is created when it is
     /// absent and the store holds nothing sealed. The first line's key seals, all of them open.
     pub key_file: PathBuf,
-    /// The sealed resources, for example `core/secrets`.
+    /// The resources that these keys seal, for example `core/secrets`.
     pub resources: Vec<String>,
+    /// Keys for some resources; the first rule that names a resource decides, before `resources`.
+    pub rules: Vec<SealRule>,
+}
+
+/// With which keys some resources are sealed.
+#[derive(Debug, Clone)]
+pub struct SealRule {
+    /// `core/secrets`; `apps/*` for those of a group, `*` for all.
+    pub resources: Vec<String>,
+    /// Seals what is written; absent: that stays readable.
+    pub sealed_by: Option<SealKey>,
+    /// Open what was sealed before.
+    pub opened_by: Vec<SealKey>,
+}
+
+/// A key of AES-256.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealKey([u8; 32]);
+
+impl SealKey {
+    /// The key that comes from a secret of any length; `purpose` keeps apart the keys of different uses of one secret.
+    #[must_use]
+    pub fn derived(purpose: &str, secret: &[u8]) -> Self {
+        Self(seal::derive(purpose, secret))
+    }
+}
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealKey(…)")
+    }
 }
 
 /// An open store. Dropping it lets the writer finish what is queued; [`Backend::close`] also waits for that.
@@ -94,8 +125,9 @@ pub fn open(directory: &Path, options: Options) -> Result<Embedded, OpenError> {
     let path = directory.join(FILE_NAME);
     let mut sealer = Sealer::open(options.seal.as_ref())?;
     let mut objects = Vec::new();
-    let file = File::open(&path, &sealer, |object| objects.push(object))?;
+    let mut file = File::open(&path, &sealer, |object| objects.push(object))?;
     sealer.create_key_if_absent()?;
+    file.reseal(&objects, &sealer)?;
     let sealer = Arc::new(sealer);
     extract_all(&mut objects, &*options.extract);
     let rows = objects.len();

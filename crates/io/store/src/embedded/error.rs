@@ -67,6 +67,14 @@ pub enum OpenError {
         /// The database.
         path: PathBuf,
     },
+    /// Objects could not be written anew with the keys that are theirs now; they are as they were.
+    #[error("failed to seal objects of {} with their present keys", path.display())]
+    Reseal {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The key file cannot be read or created.
     #[error("cannot use the key file {}", path.display())]
     KeyFile {

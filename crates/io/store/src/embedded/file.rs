@@ -168,6 +168,8 @@ pub(super) struct File {
     path: PathBuf,
     connection: Connection,
     totals: Totals,
+    /// When objects were created that are sealed otherwise than they would be now.
+    stale: Vec<Revision>,
     /// What the write-ahead log has taken in since it was last emptied; an estimate from above.
     wal_bytes: usize,
 }
@@ -202,8 +204,34 @@ impl File {
         if damage != "ok" {
             return Err(OpenError::Damaged { path: path.to_owned(), detail: damage.replace('\n', " ") });
         }
-        let totals = load(&connection, path, sealer, each)?;
-        Ok(Self { path: path.to_owned(), connection, totals, wal_bytes: 0 })
+        let mut stale = Vec::new();
+        let totals = load(&connection, path, sealer, each, &mut stale)?;
+        Ok(Self { path: path.to_owned(), connection, totals, stale, wal_bytes: 0 })
+    }
+
+    /// Writes those of `objects` anew, all or none, that are sealed otherwise than `sealer` would seal them.
+    pub(super) fn reseal(&mut self, objects: &[Object], sealer: &Sealer) -> Result<(), OpenError> {
+        let stale = std::mem::take(&mut self.stale);
+        if stale.is_empty() {
+            return Ok(());
+        }
+        let stale: std::collections::HashSet<Revision> = stale.into_iter().collect();
+        let write = || -> Result<(), WriteError> {
+            // What was readable must not stay in pages that are free now.
+            self.connection.execute_batch("PRAGMA secure_delete = ON")?;
+            let transaction = self.connection.unchecked_transaction()?;
+            {
+                let mut put_row = transaction.prepare(PUT)?;
+                for object in objects.iter().filter(|object| stale.contains(&object.created)) {
+                    put(&mut put_row, object, sealer)?;
+                }
+            }
+            transaction.commit()?;
+            Ok(self.connection.execute_batch("PRAGMA secure_delete = OFF")?)
+        };
+        write().map_err(|error| OpenError::Reseal { path: self.path.clone(), source: Box::new(error) })?;
+        tracing::info!(path = %self.path.display(), objects = stale.len(), "sealed objects with their present keys");
+        Ok(())
     }
 
     /// The last revision written.
@@ -449,6 +477,7 @@ fn load(
     path: &Path,
     sealer: &Sealer,
     mut each: impl FnMut(Object),
+    stale: &mut Vec<Revision>,
 ) -> Result<Totals, OpenError> {
     let failed = |source| database_error(path, source);
     let damaged = |detail: String| OpenError::Damaged { path: path.to_owned(), detail };
@@ -456,7 +485,10 @@ fn load(
     let mut statement = connection.prepare("SELECT * FROM objects").map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     while let Some(row) = rows.next().map_err(failed)? {
-        let object = read_row(row, path, sealer)?;
+        let (object, key_id) = read_row(row, path, sealer)?;
+        if key_id != sealer.key_for(&object.key.resource) {
+            stale.push(object.created);
+        }
         found.add(object.created, object.revision);
         found.revision = found.revision.max(object.revision);
         each(object);
@@ -478,7 +510,7 @@ fn load(
     Ok(totals)
 }
 
-fn read_row(row: &rusqlite::Row<'_>, path: &Path, sealer: &Sealer) -> Result<Object, OpenError> {
+fn read_row(row: &rusqlite::Row<'_>, path: &Path, sealer: &Sealer) -> Result<(Object, Option<u32>), OpenError> {
     let damaged = |detail: String| OpenError::Damaged { path: path.to_owned(), detail };
     let unreadable = |error: rusqlite::Error| damaged(format!("a row cannot be read ({error})"));
     let created: i64 = row.get(0).map_err(unreadable)?;
@@ -510,7 +542,7 @@ fn read_row(row: &rusqlite::Row<'_>, path: &Path, sealer: &Sealer) -> Result<Obj
                 .map_err(|_| damaged(format!("row {created} ({}) does not open with its key", object.key)))?,
         ),
     };
-    Ok(object)
+    Ok((object, key_id))
 }
 
 /// An error of the disk is told as it is. Any other means that the content makes no sense to SQLite.

@@ -30,8 +30,25 @@ pub(super) struct Sealer {
     key_file: PathBuf,
     configured: bool,
     resources: Vec<String>,
+    rules: Vec<Rule>,
+    /// The cluster's own keys, the first of which seals, and those of the rules.
     keys: Vec<(u32, LessSafeKey)>,
+    own_keys: usize,
     random: SystemRandom,
+}
+
+struct Rule {
+    resources: Vec<String>,
+    sealed_by: Option<u32>,
+}
+
+impl Rule {
+    fn names(&self, resource: &str) -> bool {
+        self.resources.iter().any(|named| match named.strip_suffix('*') {
+            Some(start) => resource.starts_with(start),
+            None => named == resource,
+        })
+    }
 }
 
 impl Sealer {
@@ -41,11 +58,21 @@ impl Sealer {
             key_file: seal.map(|seal| seal.key_file.clone()).unwrap_or_default(),
             configured: seal.is_some(),
             resources: seal.map(|seal| seal.resources.clone()).unwrap_or_default(),
+            rules: Vec::new(),
             keys: Vec::new(),
+            own_keys: 0,
             random: SystemRandom::new(),
         };
         if let Some(seal) = seal {
             sealer.keys = read_keys(&seal.key_file)?;
+            sealer.own_keys = sealer.keys.len();
+            for rule in &seal.rules {
+                for key in rule.sealed_by.iter().chain(&rule.opened_by) {
+                    sealer.add_key(&key.0)?;
+                }
+                let sealed_by = rule.sealed_by.as_ref().map(|key| key_id(&key.0));
+                sealer.rules.push(Rule { resources: rule.resources.clone(), sealed_by });
+            }
         }
         Ok(sealer)
     }
@@ -53,7 +80,7 @@ impl Sealer {
     /// Makes a key when sealing is configured and there is none. Call it only after the store was found to need no
     /// other: a missing key must not be papered over.
     pub(super) fn create_key_if_absent(&mut self) -> Result<(), OpenError> {
-        if !self.configured || !self.keys.is_empty() {
+        if !self.configured || self.own_keys > 0 {
             return Ok(());
         }
         let unusable = |source| OpenError::KeyFile { path: self.key_file.clone(), source };
@@ -62,13 +89,27 @@ impl Sealer {
         let id = key_id(&bytes);
         write_key(&self.key_file, id, &bytes).map_err(unusable)?;
         let key = new_key(&bytes).map_err(|_| unusable(io::Error::other("not an AES-256 key")))?;
-        self.keys.push((id, key));
+        self.keys.insert(0, (id, key));
+        self.own_keys = 1;
+        Ok(())
+    }
+
+    fn add_key(&mut self, bytes: &[u8; KEY_BYTES]) -> Result<(), OpenError> {
+        let id = key_id(bytes);
+        if !self.knows(id) {
+            let unusable = |source| OpenError::KeyFile { path: self.key_file.clone(), source };
+            let key = new_key(bytes).map_err(|_| unusable(io::Error::other("not an AES-256 key")))?;
+            self.keys.push((id, key));
+        }
         Ok(())
     }
 
     /// The key for new objects of `resource`, if they are sealed.
     pub(super) fn key_for(&self, resource: &str) -> Option<u32> {
-        let (id, _) = self.keys.first()?;
+        if let Some(rule) = self.rules.iter().find(|rule| rule.names(resource)) {
+            return rule.sealed_by;
+        }
+        let (id, _) = self.keys[..self.own_keys].first()?;
         self.resources.iter().any(|sealed| sealed == resource).then_some(*id)
     }
 
@@ -112,6 +153,12 @@ impl Sealer {
     fn key(&self, id: u32) -> Option<&LessSafeKey> {
         self.keys.iter().find(|(found, _)| *found == id).map(|(_, key)| key)
     }
+}
+
+/// SHA-256 over the purpose and the secret.
+pub(super) fn derive(purpose: &str, secret: &[u8]) -> [u8; KEY_BYTES] {
+    let hash = digest(&SHA256, &[purpose.as_bytes(), &[0], secret].concat());
+    hash.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 fn new_key(bytes: &[u8]) -> Result<LessSafeKey, Unsealable> {
@@ -181,7 +228,11 @@ mod tests {
     use super::*;
 
     fn sealer(directory: &Path) -> Sealer {
-        let seal = Seal { key_file: directory.join("keys/seal.key"), resources: vec!["core/secrets".to_owned()] };
+        let seal = Seal {
+            key_file: directory.join("keys/seal.key"),
+            resources: vec!["core/secrets".to_owned()],
+            rules: Vec::new(),
+        };
         let mut sealer = Sealer::open(Some(&seal)).unwrap();
         sealer.create_key_if_absent().unwrap();
         sealer

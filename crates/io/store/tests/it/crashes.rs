@@ -19,7 +19,8 @@ const WRITERS: usize = 16;
 const CHILD: &str = "MINATO_STORE_CRASH_CHILD";
 
 fn options(directory: &Path) -> Options {
-    let seal = Seal { key_file: directory.join("seal.key"), resources: vec!["core/secrets".to_owned()] };
+    let seal =
+        Seal { key_file: directory.join("seal.key"), resources: vec!["core/secrets".to_owned()], rules: Vec::new() };
     Options { seal: Some(seal), ..support::options() }
 }
 

@@ -4,20 +4,60 @@ use std::path::Path;
 
 use minato_mvcc::{Expected, Key};
 use minato_store::Backend;
-use minato_store::embedded::{self, Embedded, OpenError, Options, Seal};
+use minato_store::embedded::{self, Embedded, OpenError, Options, Seal, SealKey, SealRule};
 
 use crate::support::*;
 
 const TEXT: &str = "correct horse battery staple";
 
 fn open_sealed(data: &Path, key_file: &Path) -> Result<Embedded, OpenError> {
-    let seal = Seal { key_file: key_file.to_owned(), resources: vec!["core/secrets".to_owned()] };
+    let seal = Seal { key_file: key_file.to_owned(), resources: vec!["core/secrets".to_owned()], rules: Vec::new() };
     embedded::open(data, Options { seal: Some(seal), ..options() })
 }
 
 fn contains_text(directory: &Path) -> bool {
     let files = std::fs::read_dir(directory).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
     files.into_iter().any(|bytes| bytes.windows(TEXT.len()).any(|window| window == TEXT.as_bytes()))
+}
+
+/// What is sealed, by which key and whether it can be read, follows the rules at each start.
+#[tokio::test]
+async fn rules_apply_to_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, key_file) = (directory.path().join("data"), directory.path().join("seal.key"));
+    let key = |secret: &str| SealKey::derived("test", secret.as_bytes());
+    let open = |rules: Vec<SealRule>| {
+        let seal = Seal { key_file: key_file.clone(), resources: vec!["core/secrets".to_owned()], rules };
+        embedded::open(&data, Options { seal: Some(seal), ..options() })
+    };
+    let rule = |resources: &[&str], sealed_by: Option<&str>, opened_by: &[&str]| SealRule {
+        resources: resources.iter().map(|resource| (*resource).to_owned()).collect(),
+        sealed_by: sealed_by.map(key),
+        opened_by: opened_by.iter().map(|secret| key(secret)).collect(),
+    };
+    let secret = Key::new("core/secrets", "default", "password");
+    let store = open(Vec::new()).unwrap();
+    commit(&store, put(&secret, TEXT, Expected::Absent)).await.unwrap();
+    store.close().await;
+    for (step, rules, is_sealed) in [
+        ("another key", vec![rule(&["core/secrets"], Some("a"), &[])], true),
+        ("rotation", vec![rule(&["core/*"], Some("b"), &["a"])], true),
+        ("the old key is not needed any more", vec![rule(&["core/*"], Some("b"), &[])], true),
+        ("the first rule decides", vec![rule(&["core/secrets"], None, &["b"]), rule(&["*"], Some("b"), &[])], false),
+        ("back to the cluster's key", Vec::new(), true),
+    ] {
+        let store = open(rules).unwrap_or_else(|error| panic!("{step}: {error}"));
+        assert!(std::str::from_utf8(&store.memory().get(&secret).unwrap().value).unwrap().contains(TEXT), "{step}");
+        let copy = directory.path().join(step);
+        std::fs::create_dir(&copy).unwrap();
+        store.backup(&copy.join(embedded::FILE_NAME)).await.unwrap();
+        store.close().await;
+        assert_eq!(contains_text(&copy), !is_sealed, "{step}");
+        assert_eq!(contains_text(&data), !is_sealed, "{step}: what was readable is still in the file");
+    }
+    let store = open(vec![rule(&["core/secrets"], Some("c"), &[])]).unwrap();
+    store.close().await;
+    assert!(matches!(open(Vec::new()), Err(OpenError::KeyMissing { .. })));
 }
 
 #[tokio::test]
