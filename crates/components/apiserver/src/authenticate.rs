@@ -25,8 +25,9 @@ use minato_pki::{ClientAuthority, ClientChain, Token};
 
 use crate::core::Core;
 use crate::identity::{User, UserInfo};
-use crate::relay::{BEARER_PROTOCOL, is_upgrade, tokens};
+use crate::relay::{BEARER_PROTOCOL, tokens};
 use crate::status::ApiError;
+use crate::websocket;
 
 pub use config::{Anonymous, Authentication, AuthenticationError, RequestHeaders};
 pub use oidc::{AuthenticationFile, AuthenticationFileError, ClaimOrExpression, JwtIssuer, OidcFlags, Rule};
@@ -63,8 +64,7 @@ impl<'a> Credentials<'a> {
 
     /// The bearer token among the protocols of a WebSocket: browsers cannot set other headers.
     fn websocket_bearer(&self) -> Result<Option<String>, ApiError> {
-        let mut upgrades = tokens(self.headers, &header::UPGRADE);
-        if !is_upgrade(self.headers) || !upgrades.any(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
+        if !websocket::is_wanted(self.headers) {
             return Ok(None);
         }
         let (bearers, others): (Vec<&str>, Vec<&str>) = tokens(self.headers, &header::SEC_WEBSOCKET_PROTOCOL)

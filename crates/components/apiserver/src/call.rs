@@ -18,7 +18,7 @@ use crate::registry::Resource;
 use crate::route::{Query, ResourceRoute};
 use crate::status::{self, ApiError};
 use crate::write::{DeleteOptions, Deletion, Target, UpdateKind};
-use crate::{list, options, patch, reviews, subresource, watch};
+use crate::{list, options, patch, reviews, subresource, watch, websocket};
 
 /// A request for a resource, authenticated and authorised.
 pub(crate) struct Call {
@@ -74,7 +74,13 @@ impl Call {
         match (self.verb, name) {
             ("get", Some(name)) => list::get(&self, &name).await,
             ("list", None) => list::list(&self).await,
-            ("watch", _) => watch::watch(&self).await,
+            ("watch", _) => {
+                let events = watch::watch(&self).await?;
+                if websocket::is_wanted(&self.headers) && matches!(self.encoding, Encoding::Json) {
+                    return websocket::lines(events, request, &self.core.scope);
+                }
+                Ok(events)
+            }
             ("create", None) => self.create(request.into_body()).await,
             ("update", Some(name)) => self.update(&name, UpdateKind::Object, request.into_body()).await,
             ("patch", Some(name)) => patch::patch(&self, &name, UpdateKind::Object, request.into_body()).await,

@@ -62,6 +62,7 @@ mod tokens;
 mod tunnel;
 mod watch;
 mod webhook;
+mod websocket;
 mod write;
 
 pub use admission::{AdmissionError, AdmissionOptions, ConfigurationError};

@@ -24,3 +24,4 @@ mod scale;
 mod server;
 mod serving;
 mod webhooks;
+mod websocket;
