@@ -18,6 +18,7 @@ use crate::value::{Text, Value};
 pub struct Environment {
     variables: Vec<(String, Type)>,
     constructors: Vec<String>,
+    binds: bool,
 }
 
 impl Environment {
@@ -38,6 +39,13 @@ impl Environment {
     #[must_use]
     pub fn with_constructor(mut self, name: impl Into<String>) -> Self {
         self.constructors.push(name.into());
+        self
+    }
+
+    /// Lets expressions name what they have made: `cel.bind(name, value, expression)`.
+    #[must_use]
+    pub fn with_bindings(mut self) -> Self {
+        self.binds = true;
         self
     }
 
@@ -151,7 +159,7 @@ pub(crate) struct FoldExpr {
 /// # Errors
 /// [`CompileError`], with everything that is wrong.
 pub fn compile(environment: &Environment, source: &str) -> Result<Program, CompileError> {
-    let tree = syntax::parse(source)?;
+    let tree = syntax::parse(source, environment.binds)?;
     let mut checker = Checker {
         environment,
         source,

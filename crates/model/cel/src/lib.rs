@@ -22,6 +22,7 @@
 pub mod admission;
 mod check;
 mod cost;
+pub mod device;
 mod error;
 mod eval;
 mod functions;

@@ -99,12 +99,13 @@ pub(crate) fn place(source: &str, at: usize) -> (usize, usize) {
     (line, before[start..].chars().count() + 1)
 }
 
-pub(crate) fn parse(source: &str) -> Result<Node, CompileError> {
+/// Parses `source`; where it `binds`, `cel.bind` is known.
+pub(crate) fn parse(source: &str, binds: bool) -> Result<Node, CompileError> {
     bounded(source)?;
     let parser = Parser::new().enable_optional_syntax(true);
     match parser.parse_with_source_info(source) {
         Ok((tree, places)) => {
-            let mut reader = Reader { source, places, issues: Vec::new() };
+            let mut reader = Reader { source, places, binds, issues: Vec::new() };
             let node = reader.node(tree);
             if reader.issues.is_empty() { Ok(node) } else { Err(CompileError::new(source, reader.issues)) }
         }
@@ -179,6 +180,7 @@ fn after_string(bytes: &[u8], start: usize) -> usize {
 struct Reader<'s> {
     source: &'s str,
     places: SourceInfo,
+    binds: bool,
     issues: Vec<Issue>,
 }
 
@@ -259,6 +261,9 @@ impl Reader<'_> {
     /// The macros that the parser does not know.
     fn member(&mut self, at: usize, function: String, target: Box<Node>, mut args: Vec<Node>) -> Kind {
         let kind = match (function.as_str(), args.len()) {
+            ("bind", 3) if self.binds && matches!(&target.kind, Kind::Ident(name) if name == "cel") => {
+                return self.bind(at, args);
+            }
             ("all", 3) => FoldKind::All,
             ("exists", 3) => FoldKind::Exists,
             ("existsOne" | "exists_one", 3) => FoldKind::ExistsOne,
@@ -305,6 +310,17 @@ impl Reader<'_> {
             }
             _ => Kind::Null,
         }
+    }
+
+    /// `cel.bind(name, value, body)` is `[value].map(name, body)[0]`.
+    fn bind(&mut self, at: usize, mut args: Vec<Node>) -> Kind {
+        let (body, value) = (args.pop(), args.pop());
+        let variable = args.pop().and_then(|node| self.variable(node));
+        let (Some(variable), Some(value), Some(body)) = (variable, value, body) else { return Kind::Null };
+        let range = Node { at, kind: Kind::List(vec![(value, false)]) };
+        let fold = Fold { kind: FoldKind::List, range, variable, second: None, filter: None, body };
+        let list = Node { at, kind: Kind::Fold(Box::new(fold)) };
+        Kind::Call { function: "_[_]".to_owned(), target: None, args: vec![list, Node { at, kind: Kind::Int(0) }] }
     }
 
     fn variable(&mut self, node: Node) -> Option<String> {

@@ -162,7 +162,7 @@ fn texts(
     }
 }
 
-/// `selectors` of a class or of a request. The expressions themselves are not compiled here.
+/// `selectors` of a class or of a request.
 fn selectors(holder: &Value, at: &At<'_>, errors: &mut Errors) {
     let list_at = at.field("selectors");
     for (index, selector) in holder.list("selectors").iter().enumerate() {
@@ -173,10 +173,19 @@ fn selectors(holder: &Value, at: &At<'_>, errors: &mut Errors) {
             Some(cel) if cel.text("expression").len() > EXPRESSION_BYTES_MAX => {
                 errors.too_long(&at.field("expression"), EXPRESSION_BYTES_MAX);
             }
-            Some(_) => {}
+            Some(cel) => selects(cel.text("expression"), &at.field("expression"), errors),
         }
     }
     at_most(holder, "selectors", SELECTORS_MAX, at, errors);
+}
+
+fn selects(expression: &str, at: &At<'_>, errors: &mut Errors) {
+    if expression.is_empty() {
+        return errors.required(at, "");
+    }
+    if let Err(detail) = minato_cel::device::compile_selector(expression) {
+        errors.invalid(at, expression, detail);
+    }
 }
 
 /// What a driver is told: opaque to all others.

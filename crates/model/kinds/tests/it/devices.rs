@@ -142,6 +142,39 @@ fn slices_and_classes() {
 }
 
 #[test]
+fn selectors_of_devices() {
+    let classes = |expression: &str| Table {
+        kind: "resource.k8s.io/deviceclasses",
+        base: json!({"metadata": {"name": "c"}, "spec": {"selectors": [{"cel": {"expression": expression}}]}}),
+    };
+    for good in [
+        "device.driver == 'gpu.example.com' && device.allowMultipleAllocations",
+        "device.attributes['gpu.example.com'].model.lowerAscii() == 'a100'",
+        "device.capacity['gpu.example.com'].memory.compareTo(quantity('10Gi')) >= 0",
+        "cel.bind(gpu, device.attributes['gpu.example.com'], gpu.ready && gpu.cores > 3)",
+        "'gpu.example.com' in device.attributes && device.attributes['gpu.example.com'].?model.orValue('') == 'x'",
+    ] {
+        classes(good).create(&[], &[]);
+    }
+    let at = "spec.selectors[0].cel.expression";
+    for (bad, expected) in [
+        ("", format!("{at}: Required value")),
+        (
+            "device.driver",
+            format!("{at}: Invalid value: \"device.driver\": must evaluate to bool or the unknown type, not string"),
+        ),
+        (
+            "device.name == 'x'",
+            format!(
+                "{at}: Invalid value: \"device.name == 'x'\": compilation failed: ERROR: <input>:1:7: undefined field 'name'\n | device.name == 'x'\n | ......^"
+            ),
+        ),
+    ] {
+        classes(bad).create(&[], &[&expected]);
+    }
+}
+
+#[test]
 fn storage() {
     let volume = |source: Value| {
         json!({"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "local": source,
