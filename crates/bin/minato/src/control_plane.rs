@@ -107,7 +107,8 @@ impl ControlPlane {
         serving.spawn("configuration files", following);
 
         let client = self.client("system:kube-scheduler", &[]);
-        start("scheduler", components, |scope| minato_scheduler::run(Default::default(), client, scope));
+        let config = settings.scheduler.clone();
+        start("scheduler", components, |scope| minato_scheduler::run(config, client, scope));
 
         let config = minato_controllers::Config {
             cluster_ca_pem: self.authority.certificate_pem().to_owned(),

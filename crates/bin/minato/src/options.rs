@@ -196,6 +196,9 @@ pub(crate) struct ServerOptions {
     /// Issuer of service-account tokens [default: https://kubernetes.default.svc.cluster.local]
     #[arg(long, value_name = "URL")]
     service_account_issuer: Option<String>,
+    /// Schedule as this KubeSchedulerConfiguration says
+    #[arg(long, value_name = "FILE")]
+    scheduler_config: Option<PathBuf>,
     /// How much to log: error, warn, info, debug, trace, or a filter such as info,minato_kubelet=debug [default: info]
     #[arg(long, value_name = "LEVEL", env = "MINATO_LOG")]
     log_level: Option<String>,
@@ -220,6 +223,7 @@ pub(crate) struct Settings {
     pub(crate) audit: AuditOptions,
     pub(crate) authentication: AuthenticationOptions,
     pub(crate) authorization: AuthorizationOptions,
+    pub(crate) scheduler: minato_scheduler::Config,
     pub(crate) log_level: String,
 }
 
@@ -408,6 +412,13 @@ impl ServerOptions {
                 required_claims: or(&self.oidc_required_claim, &file.oidc_required_claim, &[]),
             },
         };
+        let scheduler = match self.scheduler_config.or(file.scheduler_config) {
+            None => minato_scheduler::Config::default(),
+            Some(path) => read_scheduler_config(&path).unwrap_or_else(|error| {
+                problems.push(format!("scheduler-config: {error:#}"));
+                minato_scheduler::Config::default()
+            }),
+        };
         let data_dir = self.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR));
         let data_dir = std::path::absolute(&data_dir).with_context(|| format!("data-dir {}", data_dir.display()))?;
         if !problems.is_empty() {
@@ -434,6 +445,7 @@ impl ServerOptions {
             audit,
             authentication,
             authorization,
+            scheduler,
             log_level: self.log_level.or(file.log_level).unwrap_or_else(|| LOG_LEVEL.to_owned()),
         })
     }
@@ -448,6 +460,11 @@ impl ServerOptions {
         serde_saphyr::from_str_with_options(&text, options)
             .with_context(|| format!("{} is not a valid configuration", path.display()))
     }
+}
+
+fn read_scheduler_config(path: &Path) -> anyhow::Result<minato_scheduler::Config> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+    minato_scheduler::Config::parse(&text).with_context(|| path.display().to_string())
 }
 
 fn parse_ports(text: &str) -> Option<RangeInclusive<u16>> {

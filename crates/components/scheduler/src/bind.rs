@@ -11,6 +11,7 @@ use minato_placement::Uid;
 use minato_placement::volume::Claiming;
 use serde_json::{Value, json};
 
+use crate::extender::ExtenderError;
 use crate::storage::{Claimed, name_of};
 
 /// An answer that takes longer will not come.
@@ -23,6 +24,8 @@ pub(crate) enum RequestError {
     Api(#[from] kube::Error),
     #[error("no answer within {ANSWER_WITHIN:?}")]
     TimedOut,
+    #[error("an extender did not bind")]
+    Extender(#[from] ExtenderError),
     #[error("binding volumes: context deadline exceeded")]
     ClaimsNotBound,
     #[error("binding volumes: provisioning failed for a claim of the pod")]
@@ -52,6 +55,8 @@ pub(crate) struct PodName {
     pub(crate) uid: Uid,
     pub(crate) namespace: String,
     pub(crate) name: String,
+    /// The number of the profile that speaks of it.
+    pub(crate) profile: usize,
 }
 
 impl PodName {

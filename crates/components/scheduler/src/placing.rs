@@ -10,19 +10,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use minato_client::{EventKind, Recorder};
 use minato_placement::{
-    Ask, Budget, Change, Cluster, NoPreemption, Pod, Preemption, Queue, Queued, Uid, Unschedulable,
+    Ask, Budget, Change, Cluster, NoPreemption, Pod, Preemption, Queue, Queued, Uid, Unschedulable, Victim,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::Config;
 use crate::bind::{PodName, RequestError, Verdict, bind, denominate, evict, tell};
+use crate::extender::{ExtenderError, Extenders, Opinion};
 use crate::storage::{AwaitingPods, Claimed};
 use crate::watch::{Listed, SeenPod, UPDATES_MAX, Update};
+use crate::{Config, DEFAULT_SCHEDULER};
 
-/// The number of the only profile.
-const PROFILE: usize = 0;
 /// Decisions between two looks at the updates.
 const DECISIONS_MAX: usize = 256;
 
@@ -30,9 +29,13 @@ const DECISIONS_MAX: usize = 256;
 pub(crate) struct Placing {
     pub(crate) config: Config,
     pub(crate) client: Client,
-    pub(crate) recorder: Recorder,
+    /// One for each profile.
+    recorders: Vec<Recorder>,
     started: Instant,
     pub(crate) cluster: Cluster,
+    pub(crate) extenders: Extenders,
+    /// The nodes in full, if an extender wants them so.
+    pub(crate) nodes: HashMap<String, Arc<Node>>,
     queue: Queue,
     /// The pods that have no node yet.
     pending: HashMap<Uid, Pending>,
@@ -76,6 +79,10 @@ struct Pending {
 
 /// What became of a request.
 pub(crate) enum Done {
+    Consulted {
+        queued: Queued,
+        result: Result<Opinion, ExtenderError>,
+    },
     Claimed {
         pod: PodName,
         node: Arc<str>,
@@ -101,14 +108,18 @@ pub(crate) enum Done {
 }
 
 impl Placing {
-    pub(crate) fn new(config: Config, client: Client, recorder: Recorder) -> Self {
+    pub(crate) fn new(config: Config, client: Client, recorders: Vec<Recorder>, extenders: Extenders) -> Self {
+        let profiles = config.profiles.iter().map(|profile| profile.placement.clone()).collect();
+        let queue = Queue::new(config.backoff_first, config.backoff_max);
         Self {
             config,
             client,
-            recorder,
+            recorders,
             started: Instant::now(),
-            cluster: Cluster::default(),
-            queue: Queue::default(),
+            cluster: Cluster::new(profiles),
+            extenders,
+            nodes: HashMap::new(),
+            queue,
             pending: HashMap::new(),
             assumed: HashSet::new(),
             awaiting: AwaitingPods::new(),
@@ -144,6 +155,25 @@ impl Placing {
         }
     }
 
+    pub(crate) fn pod_name(&self, uid: &Uid) -> Option<PodName> {
+        self.pending.get(uid).map(|pending| pending.pod.clone())
+    }
+
+    pub(crate) fn drop_queued(&mut self, uid: &Uid) {
+        self.queue.remove(uid);
+    }
+
+    pub(crate) fn retry_queued(&mut self, uid: &Uid) {
+        self.queue.retry(uid);
+    }
+
+    /// Tells of a pod in its scheduler's name.
+    pub(crate) fn record(&self, pod: &PodName, kind: EventKind, reason: &str, message: String) {
+        if let Some(recorder) = self.recorders.get(pod.profile) {
+            recorder.record(&pod.reference(), kind, reason, message);
+        }
+    }
+
     fn now(&self) -> Duration {
         self.started.elapsed()
     }
@@ -159,6 +189,10 @@ impl Placing {
             }
             let now = self.now();
             let Some(queued) = self.queue.pop(now) else { return false };
+            if self.extenders.concern(&queued.demand) {
+                self.ask_extenders(queued);
+                continue;
+            }
             match self.cluster.place(&ask(&queued)) {
                 Ok(node) => self.assume(queued, node),
                 Err(reason) => self.put_off(&queued, reason),
@@ -167,7 +201,7 @@ impl Placing {
         true
     }
 
-    fn assume(&mut self, queued: Queued, node: Arc<str>) {
+    pub(crate) fn assume(&mut self, queued: Queued, node: Arc<str>) {
         let Queued { uid, demand, priority, .. } = queued;
         let Some(pending) = self.pending.get(&uid) else { return self.queue.remove(&uid) };
         let name = pending.pod.name.as_str().into();
@@ -185,21 +219,33 @@ impl Placing {
 
     pub(crate) fn bind(&mut self, pod: PodName, node: Arc<str>) {
         let client = self.client.clone();
+        let demand = self.cluster.pod(&pod.uid).map(|placed| placed.demand.clone());
+        let Some(demand) = demand.filter(|demand| self.extenders.binds(demand)) else {
+            self.tasks.spawn(async move {
+                let result = bind(client, &pod, &node).await;
+                Done::Bound { pod, node, result }
+            });
+            return;
+        };
+        let extenders = self.extenders.clone();
         self.tasks.spawn(async move {
-            let result = bind(client, &pod, &node).await;
+            let result = match extenders.bind(&demand, &pod, &node).await {
+                Some(result) => result.map_err(RequestError::from),
+                None => bind(client, &pod, &node).await,
+            };
             Done::Bound { pod, node, result }
         });
     }
 
     /// The pod fits nowhere: others may give way, otherwise it waits.
-    fn put_off(&mut self, queued: &Queued, reason: Unschedulable) {
+    pub(crate) fn put_off(&mut self, queued: &Queued, reason: Unschedulable) {
         let ask = ask(queued);
         let Some(pending) = self.pending.get(&queued.uid) else { return self.queue.remove(&queued.uid) };
         let (told, nominated) = match self.cluster.preempt(&ask, pending.never_preempts, self.budgets.values()) {
             Ok(preemption) => {
                 self.cluster.nominate(&ask, &preemption.node);
                 let node = preemption.node.to_string();
-                self.evict(preemption, &queued.uid);
+                self.evict(preemption, &queued.uid, queued.profile);
                 (reason.clone(), Some(node))
             }
             Err(NoPreemption::Disabled) => (reason.clone(), None),
@@ -222,8 +268,9 @@ impl Placing {
             None => Time(Timestamp::now()),
         };
         pending.told = Some((since.clone(), message.clone()));
-        self.recorder.record(&pending.pod.reference(), EventKind::Warning, "FailedScheduling", message.clone());
-        let (client, pod) = (self.client.clone(), pending.pod.clone());
+        let pod = pending.pod.clone();
+        self.record(&pod, EventKind::Warning, "FailedScheduling", message.clone());
+        let client = self.client.clone();
         self.tasks.spawn(async move {
             let result = tell(client, &pod, &Verdict { message, since, nominated }).await;
             Done::Told { pod, result }
@@ -231,8 +278,10 @@ impl Placing {
     }
 
     /// Lets the victims go, and keeps no place for those whose place is taken.
-    fn evict(&mut self, preemption: Preemption, by: &Uid) {
+    fn evict(&mut self, preemption: Preemption, by: &Uid, profile: usize) {
         let Preemption { node, victims, denominated } = preemption;
+        let scheduler =
+            self.config.profiles.get(profile).map_or(DEFAULT_SCHEDULER, |one| &one.scheduler_name).to_owned();
         for uid in denominated {
             self.cluster.denominate(&uid);
             let Some(pending) = self.pending.get(&uid) else { continue };
@@ -243,8 +292,9 @@ impl Placing {
             });
         }
         for victim in victims.into_iter().filter(|victim| !victim.is_giving_way) {
-            let pod = PodName { uid: victim.uid, namespace: victim.namespace, name: victim.name.to_string() };
-            let (client, scheduler, by) = (self.client.clone(), self.config.scheduler_name.clone(), by.clone());
+            let Victim { uid, namespace, name, .. } = victim;
+            let pod = PodName { uid, namespace, name: name.to_string(), profile };
+            let (client, scheduler, by) = (self.client.clone(), scheduler.clone(), by.clone());
             let (node, now) = (Arc::clone(&node), Time(Timestamp::now()));
             self.tasks.spawn(async move {
                 let result = evict(client, &pod, &scheduler, &now).await;
@@ -257,6 +307,7 @@ impl Placing {
     fn finish(&mut self, done: Option<Done>) {
         match done {
             None => tracing::error!("a request of the scheduler panicked"),
+            Some(Done::Consulted { queued, result, .. }) => self.follow_opinion(queued, result),
             Some(Done::Claimed { pod, node, claims, selected, result: Ok(written) }) => {
                 self.await_claims(pod, node, claims, selected, written);
             }
@@ -266,7 +317,7 @@ impl Placing {
                 self.queue.remove(&pod.uid);
                 self.pending.remove(&pod.uid);
                 let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
-                self.recorder.record(&pod.reference(), EventKind::Normal, "Scheduled", message);
+                self.record(&pod, EventKind::Normal, "Scheduled", message);
             }
             Some(Done::Bound { pod, node, result: Err(error) }) => self.unassume(&pod, &node, &error),
             Some(Done::Told { result: Ok(()), .. }) => {}
@@ -279,7 +330,7 @@ impl Placing {
             }
             Some(Done::Evicted { pod, by, node, result: Ok(()) }) => {
                 let message = format!("Preempted by pod {} on node {node}", by.0);
-                self.recorder.record(&pod.reference(), EventKind::Normal, "Preempted", message);
+                self.record(&pod, EventKind::Normal, "Preempted", message);
             }
             Some(Done::Evicted { result: Err(error), .. }) if error.is_not_found() => {}
             Some(Done::Evicted { pod, by, node, result: Err(error) }) => {
@@ -361,6 +412,11 @@ impl Placing {
     }
 
     fn learn_node(&mut self, node: &Node) {
+        if self.extenders.need_nodes()
+            && let Some(name) = &node.metadata.name
+        {
+            self.nodes.insert(name.clone(), Arc::new(node.clone()));
+        }
         if self.cluster.set_node(node)
             && let Some(name) = &node.metadata.name
         {
@@ -369,6 +425,7 @@ impl Placing {
     }
 
     fn forget_node(&mut self, name: &str) {
+        self.nodes.remove(name);
         self.cluster.remove_node(name);
         self.helped(&Change::Node(name)); // the places of spread constraints are fewer
     }
@@ -390,18 +447,18 @@ impl Placing {
             }
         } else if self.assumed.contains(&uid) {
             // An older state than the one that our binding makes.
-        } else if seen.is_ours {
+        } else if let Some(profile) = seen.profile {
             let told = seen.unschedulable.map(|(since, message)| (since.unwrap_or(Time(Timestamp::now())), message));
-            let pod = PodName { uid: uid.clone(), namespace, name };
+            let pod = PodName { uid: uid.clone(), namespace, name, profile };
             let never_preempts = seen.never_preempts;
             if !self.pending.contains_key(&uid) {
                 // What another life of ours has kept is kept again.
                 if let Some(node) = &seen.nominated {
-                    self.cluster.nominate(&Ask { uid: &uid, demand: &demand, priority, profile: PROFILE }, node);
+                    self.cluster.nominate(&Ask { uid: &uid, demand: &demand, priority, profile }, node);
                 }
                 self.pending.insert(uid.clone(), Pending { pod, started, never_preempts, told });
             }
-            self.queue.add(Queued { uid, demand, priority, profile: PROFILE });
+            self.queue.add(Queued { uid, demand, priority, profile });
         } else {
             self.forget_pending(&uid);
         }
@@ -434,7 +491,7 @@ impl Placing {
     }
 }
 
-fn ask(queued: &Queued) -> Ask<'_> {
+pub(crate) fn ask(queued: &Queued) -> Ask<'_> {
     let Queued { uid, demand, priority, profile } = queued;
     Ask { uid, demand, priority: *priority, profile: *profile }
 }

@@ -155,7 +155,9 @@ impl Placing {
         if !self.assumed.contains(&pod.uid) {
             return; // it is gone meanwhile
         }
-        let (uid, deadline) = (pod.uid.clone(), Instant::now() + self.config.volume_bind_timeout);
+        let patience =
+            self.config.profiles.get(pod.profile).map_or(BIND_TIMEOUT, |profile| profile.volume_bind_timeout);
+        let (uid, deadline) = (pod.uid.clone(), Instant::now() + patience);
         self.awaiting.insert(uid.clone(), Awaiting { pod, node, claims, selected, deadline });
         self.look_at_awaiting(&uid);
     }
@@ -176,7 +178,7 @@ impl Placing {
     fn give_up_awaiting(&mut self, uid: &Uid, error: RequestError) {
         let Some(Awaiting { pod, node, .. }) = self.awaiting.remove(uid) else { return };
         let message = format!("running PreBind plugin \"VolumeBinding\": {error}");
-        self.recorder.record(&pod.reference(), EventKind::Warning, "FailedScheduling", message);
+        self.record(&pod, EventKind::Warning, "FailedScheduling", message);
         self.unassume(&pod, &node, &error);
     }
 

@@ -16,8 +16,8 @@ use minato_scope::Scope;
 use minato_select::LabelSelector;
 use tokio::sync::mpsc;
 
-use crate::Config;
 use crate::storage::key_of;
+use crate::{Config, DEFAULT_SCHEDULER};
 
 /// Updates that may wait for the loop; more make the watches wait.
 pub(crate) const UPDATES_MAX: usize = 1024;
@@ -70,8 +70,8 @@ pub(crate) struct SeenPod {
     pub(crate) is_giving_way: bool,
     /// `status.nominatedNodeName`.
     pub(crate) nominated: Option<String>,
-    /// Ours to place: our scheduler's name, no gates, not being deleted.
-    pub(crate) is_ours: bool,
+    /// The profile that is to place it, if it is ours to place: a scheduler's name of ours, no gates, not being deleted.
+    pub(crate) profile: Option<usize>,
     /// Since when its status has said that it fits nowhere, and why.
     pub(crate) unschedulable: Option<(Option<Time>, String)>,
 }
@@ -87,12 +87,12 @@ pub(crate) fn start(config: &Config, client: &Client, scope: &Scope, updates: &m
         Update::Nodes,
     );
     let mut demands = Demands::default();
-    let scheduler_name = config.scheduler_name.clone();
+    let scheduler_names: Vec<String> = config.profiles.iter().map(|profile| profile.scheduler_name.clone()).collect();
     let pods = follow(
         Api::<Pod>::all(client.clone()),
         watcher::Config::default().fields(LIVING),
         updates.clone(),
-        move |pod| see(&pod, &scheduler_name, &mut demands),
+        move |pod| see(&pod, &scheduler_names, &mut demands),
         |pod| pod.metadata.uid.as_deref().map(|uid| Uid(uid.into())),
         Update::Pods,
     );
@@ -239,13 +239,14 @@ fn gives_way(pod: &Pod) -> bool {
     })
 }
 
-fn see(pod: &Pod, scheduler_name: &str, demands: &mut Demands) -> Option<SeenPod> {
+fn see(pod: &Pod, scheduler_names: &[String], demands: &mut Demands) -> Option<SeenPod> {
     let (metadata, spec, status) = (&pod.metadata, pod.spec.as_ref()?, pod.status.as_ref());
     let phase = status.and_then(|status| status.phase.as_deref());
     if matches!(phase, Some("Succeeded" | "Failed")) {
         return None;
     }
-    let ours = spec.scheduler_name.as_deref().unwrap_or("default-scheduler") == scheduler_name;
+    let scheduler = spec.scheduler_name.as_deref().unwrap_or(DEFAULT_SCHEDULER);
+    let profile = scheduler_names.iter().position(|name| name == scheduler);
     let gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
     let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let unschedulable = conditions
@@ -263,7 +264,7 @@ fn see(pod: &Pod, scheduler_name: &str, demands: &mut Demands) -> Option<SeenPod
         started: status.and_then(|status| status.start_time.as_ref()).map(|time| time.0.as_second()),
         is_giving_way: metadata.deletion_timestamp.is_some() && gives_way(pod),
         nominated: status.and_then(|status| status.nominated_node_name.clone()).filter(|node| !node.is_empty()),
-        is_ours: ours && !gated && metadata.deletion_timestamp.is_none(),
+        profile: profile.filter(|_| !gated && metadata.deletion_timestamp.is_none()),
         unschedulable,
     })
 }

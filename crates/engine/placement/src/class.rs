@@ -2,7 +2,8 @@
 //!
 //! A node that changes is looked at again, the others are not. What depends on pods elsewhere is not in here.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::cluster::Slot;
 use crate::demand::Local;
@@ -24,6 +25,8 @@ pub(crate) struct Class {
     verdicts: Vec<Verdict>,
     /// The nodes that fit, in no order.
     fitting: Vec<u32>,
+    /// The same, those with the best resources first, of equal ones the one that was known first.
+    ranked: BTreeSet<(Reverse<i64>, u32)>,
     /// Each different refusal once, with the number of nodes that say it.
     refusals: Vec<(Refusals, usize)>,
     by_refusal: HashMap<Refusals, u32>,
@@ -98,7 +101,7 @@ impl Class {
             fixed => fixed,
         };
         if refused == NONE {
-            self.verdicts[index].resources = resource_score(profile, demand, offer, &slot.load);
+            self.set_resources(index, resource_score(profile, demand, offer, &slot.load));
         }
         self.set_refused(index, refused);
     }
@@ -158,6 +161,15 @@ impl Class {
         number
     }
 
+    fn set_resources(&mut self, index: usize, score: i64) {
+        let verdict = &mut self.verdicts[index];
+        let before = std::mem::replace(&mut verdict.resources, score);
+        if verdict.at != NONE && before != score {
+            self.ranked.remove(&(Reverse(before), index as u32));
+            self.ranked.insert((Reverse(score), index as u32));
+        }
+    }
+
     fn set_refused(&mut self, index: usize, refused: u32) {
         let verdict = &self.verdicts[index];
         let is_listed = verdict.at != NONE || verdict.refused != NONE;
@@ -168,6 +180,7 @@ impl Class {
         if refused == NONE {
             self.verdicts[index].at = self.fitting.len() as u32;
             self.fitting.push(index as u32);
+            self.ranked.insert((Reverse(self.verdicts[index].resources), index as u32));
         } else {
             self.verdicts[index].refused = refused;
             self.refusals[refused as usize].1 += 1;
@@ -178,6 +191,7 @@ impl Class {
         let verdict = &mut self.verdicts[index];
         let (at, refused) = (std::mem::replace(&mut verdict.at, NONE), std::mem::replace(&mut verdict.refused, NONE));
         if at != NONE {
+            self.ranked.remove(&(Reverse(verdict.resources), index as u32));
             self.fitting.swap_remove(at as usize);
             if let Some(moved) = self.fitting.get(at as usize) {
                 self.verdicts[*moved as usize].at = at;
@@ -191,6 +205,12 @@ impl Class {
     /// The nodes that fit, in no order.
     pub(crate) fn fitting(&self) -> &[u32] {
         &self.fitting
+    }
+
+    /// The best of the nodes that fit, if nothing but resources tells one from another.
+    pub(crate) fn best(&self) -> Option<usize> {
+        let is_plain = self.with_images == 0 && self.with_taints == 0 && self.with_preference == 0;
+        self.ranked.first().filter(|_| is_plain).map(|(_, index)| *index as usize)
     }
 
     /// What is known of a node.

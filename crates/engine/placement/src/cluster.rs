@@ -289,6 +289,12 @@ impl Cluster {
         self.placed.get(uid).map(|placed| &*self.slots[placed.slot].name)
     }
 
+    /// A pod that is placed.
+    #[must_use]
+    pub fn pod(&self, uid: &Uid) -> Option<&Pod> {
+        self.placed.get(uid).map(|placed| &placed.pod)
+    }
+
     /// The uids of all pods that are placed.
     pub fn placed(&self) -> impl Iterator<Item = &Uid> {
         self.placed.keys()
@@ -339,6 +345,9 @@ impl Cluster {
         let concerns = |other: &Demand| {
             by_others && concerns(&self.constraints_of(*profile, demand), demand, other, self.census.namespaces())
         };
+        if reason.is_by_extenders() {
+            return true; // who knows what they look at
+        }
         match change {
             Change::Node(name) => reason.is_by(Plugin::PodTopologySpread) || self.fits(*profile, demand, name),
             Change::PodCame(other) => concerns(other),
@@ -395,7 +404,9 @@ impl Cluster {
             return Err(self.explain(ask, &found));
         }
         let mut ranked = Vec::with_capacity(found.fitting.len());
-        self.score(ask, &found.fitting, |index, score| ranked.push((index, score)));
+        if let Some(liked) = self.liked(ask, &found.fitting) {
+            self.score(ask, &liked, &found.fitting, |index, score| ranked.push((index, score)));
+        }
         Ok(ranked.into_iter().map(|(index, score)| (Arc::clone(&self.slots[index].name), score)).collect())
     }
 
@@ -526,8 +537,16 @@ impl Cluster {
     }
 
     fn best(&mut self, ask: &Ask<'_>, fitting: &[u32]) -> Option<usize> {
+        let liked = self.liked(ask, fitting)?;
+        let class = self.classes.get(&(ask.profile, ask.demand.local.clone()))?;
+        if liked.is_indifferent()
+            && fitting.len() == class.fitting().len()
+            && let Some(best) = class.best()
+        {
+            return Some(best);
+        }
         let mut best: Option<(i64, usize)> = None;
-        self.score(ask, fitting, |index, score| {
+        self.score(ask, &liked, fitting, |index, score| {
             let is_better = |(most, first): (i64, usize)| score > most || (score == most && index < first);
             if best.is_none_or(is_better) {
                 best = Some((score, index));
@@ -536,13 +555,19 @@ impl Cluster {
         best.map(|(_, index)| index)
     }
 
-    /// Scores each of the nodes that fit, normalised over them as upstream does.
-    fn score(&mut self, ask: &Ask<'_>, fitting: &[u32], mut tell: impl FnMut(usize, i64)) {
-        let key = (ask.profile, ask.demand.local.clone());
-        let (Some(profile), Some(class)) = (self.profiles.get(ask.profile), self.classes.get(&key)) else { return };
+    /// What makes some of the nodes that fit better than others because of pods elsewhere.
+    fn liked(&mut self, ask: &Ask<'_>, fitting: &[u32]) -> Option<Liked> {
+        let (profile, class) =
+            (self.profiles.get(ask.profile)?, self.classes.get(&(ask.profile, ask.demand.local.clone()))?);
         let (slots, topology) = (&self.slots, &mut self.topology);
         let (census, volumes) = (&mut self.census, &self.volumes);
-        let liked = Liked::new(&mut Ground { profile, slots, class, topology, census, volumes }, ask.demand, fitting);
+        Some(Liked::new(&mut Ground { profile, slots, class, topology, census, volumes }, ask.demand, fitting))
+    }
+
+    /// Scores each of the nodes that fit, normalised over them as upstream does.
+    fn score(&self, ask: &Ask<'_>, liked: &Liked, fitting: &[u32], mut tell: impl FnMut(usize, i64)) {
+        let key = (ask.profile, ask.demand.local.clone());
+        let (Some(profile), Some(class)) = (self.profiles.get(ask.profile), self.classes.get(&key)) else { return };
         let topology = &self.topology;
         let weight = |plugin| profile.weight(plugin);
         let normalised = |plugin, is_needed: bool, raw: &dyn Fn(usize) -> Option<i64>| -> Option<Part> {

@@ -94,6 +94,12 @@ impl Demand {
         !self.relations.is_empty()
     }
 
+    /// Whether the pod requests an extended resource.
+    #[must_use]
+    pub fn requests(&self, resource: &str) -> bool {
+        self.local.requests.others.contains_key(resource)
+    }
+
     /// Whether the pod mounts a claim.
     #[must_use]
     pub fn mounts(&self, claim: &str) -> bool {

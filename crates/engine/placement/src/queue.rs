@@ -4,7 +4,7 @@
 //! |---|---|
 //! | ready | it is its turn: highest priority first, then the one that came first |
 //! | taken | it was placed and bound (`remove`), fits nowhere (`wait`), or something went wrong (`retry`) |
-//! | backing off | its time has come: 1 s after the first attempt, doubling up to 10 s |
+//! | backing off | its time has come: 1 s after the first attempt, doubling up to 10 s, unless set otherwise |
 //! | waiting | something changed that can help it (`reactivate`), or five minutes have passed |
 
 use std::cmp::Reverse;
@@ -45,8 +45,10 @@ pub struct Waiting {
 }
 
 /// The pods without a node. Times are since any fixed moment that the caller chooses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
+    backoff_first: Duration,
+    backoff_max: Duration,
     pods: HashMap<Uid, Entry>,
     ready: BTreeSet<(Reverse<i32>, u64, Uid)>,
     timers: BTreeSet<(Duration, Uid)>,
@@ -74,7 +76,27 @@ enum State {
     Waiting { until: Duration },
 }
 
+impl Default for Queue {
+    fn default() -> Self {
+        Self::new(BACKOFF_FIRST, BACKOFF_MAX)
+    }
+}
+
 impl Queue {
+    /// An empty queue; pods back off for `backoff_first` after their first attempt, doubling up to `backoff_max`.
+    #[must_use]
+    pub fn new(backoff_first: Duration, backoff_max: Duration) -> Self {
+        Self {
+            backoff_first,
+            backoff_max,
+            pods: HashMap::new(),
+            ready: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            waiting: HashMap::new(),
+            arrivals: 0,
+        }
+    }
+
     /// How many pods have no node yet.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -132,7 +154,8 @@ impl Queue {
         let entry = self.pods.get_mut(&uid)?;
         entry.state = State::Taken;
         entry.attempts += 1;
-        entry.earliest = now + backoff(entry.attempts);
+        let doublings = entry.attempts.saturating_sub(1).min(16);
+        entry.earliest = now + self.backoff_first.saturating_mul(1_u32 << doublings).min(self.backoff_max);
         let (demand, priority, profile) = (entry.demand.clone(), entry.priority, entry.profile);
         Some(Queued { uid, demand, priority, profile })
     }
@@ -224,12 +247,6 @@ impl Entry {
     fn rank(&self, uid: &Uid) -> (Reverse<i32>, u64, Uid) {
         (Reverse(self.priority), self.arrival, uid.clone())
     }
-}
-
-fn backoff(attempts: u32) -> Duration {
-    BACKOFF_FIRST
-        .saturating_mul(1_u32.checked_shl(attempts.saturating_sub(1).min(16)).unwrap_or(u32::MAX))
-        .min(BACKOFF_MAX)
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub(crate) enum Refusal {
     PodAffinity,
     PodAntiAffinity,
     ExistingAntiAffinity,
+    /// In an extender's words.
+    Extender(String),
     /// Preemption would change nothing here.
     PreemptionIsOfNoHelp,
     /// There is nobody of lower priority here.
@@ -50,6 +52,7 @@ impl Refusal {
             | Self::Insufficient(_)
             | Self::DiskInUse
             | Self::ClaimInUse
+            | Self::Extender(_)
             | Self::Spread
             | Self::PodAntiAffinity
             | Self::ExistingAntiAffinity => false,
@@ -88,7 +91,7 @@ impl Refusal {
             Self::VolumeZone => Some(Plugin::VolumeZone),
             Self::SpreadWithoutLabel | Self::Spread => Some(Plugin::PodTopologySpread),
             Self::PodAffinity | Self::PodAntiAffinity | Self::ExistingAntiAffinity => Some(Plugin::InterPodAffinity),
-            Self::PreemptionIsOfNoHelp | Self::NoVictims => None,
+            Self::Extender(_) | Self::PreemptionIsOfNoHelp | Self::NoVictims => None,
         }
     }
 }
@@ -98,7 +101,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Taint { key, value } => return write!(f, "node(s) had untolerated taint {{{key}: {value}}}"),
             Self::Insufficient(resource) => return write!(f, "Insufficient {resource}"),
-            Self::Claims(message) => message,
+            Self::Claims(message) | Self::Extender(message) => message,
             Self::DiskInUse => "node(s) had no available disk",
             Self::ClaimInUse => {
                 "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
@@ -160,6 +163,19 @@ impl Unschedulable {
                 None => drop(self.reasons.insert(reason.clone(), nodes)),
             }
         }
+    }
+
+    /// Extenders refuse `nodes` nodes; reasons with the number of nodes that they were told of.
+    #[must_use]
+    pub fn by_extenders(nodes: usize, reasons: BTreeMap<String, usize>) -> Self {
+        let reasons = reasons.into_iter().map(|(reason, nodes)| (Refusal::Extender(reason), nodes));
+        Self { nodes, reasons: reasons.collect(), ..Self::default() }
+    }
+
+    /// Whether an extender had a say in it.
+    #[must_use]
+    pub fn is_by_extenders(&self) -> bool {
+        self.reasons.keys().any(|reason| matches!(reason, Refusal::Extender(_)))
     }
 
     /// None of `nodes` was looked at.

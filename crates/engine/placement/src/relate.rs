@@ -412,6 +412,11 @@ impl Liked {
         }
     }
 
+    /// Whether it makes no difference between nodes.
+    pub(crate) fn is_indifferent(&self) -> bool {
+        !self.has_spread() && !self.has_affinity()
+    }
+
     pub(crate) fn has_spread(&self) -> bool {
         !self.spread.is_empty()
     }

@@ -131,7 +131,13 @@ impl Cluster {
         let from = self.victims_from;
         for index in (0..count).map(|nth| (from + nth) % count) {
             last = index;
-            let Some(refused) = self.refused(ask, &found, index) else { continue };
+            if self.slots[index].offer.is_none() {
+                continue;
+            }
+            let Some(refused) = self.refused(ask, &found, index) else {
+                reasons.count(&Refusal::NoVictims.into(), 1); // it fits: an extender refused
+                continue;
+            };
             if refused.is_final {
                 reasons.count(&Refusal::PreemptionIsOfNoHelp.into(), 1);
                 continue;
