@@ -1,8 +1,7 @@
 //! DaemonSets: watches sets, nodes, pods and revisions, creates and deletes pods, reports.
 
-mod patience;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
@@ -21,10 +20,12 @@ use crate::Context;
 use crate::batch::all_at_once;
 use crate::error::{Error, Trying as _, is_namespace_terminating, is_not_found, message_of};
 use crate::history::{History, Kept};
+use crate::patience::Patience;
 use crate::pods::{Controlling, Pods, name_of, reference};
 use crate::reconciler::{Reconciler, enqueue};
 
-use patience::Patience;
+/// As upstream's: how long a daemon that keeps ending is left alone on its node.
+const PATIENCE_MAX: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Clone)]
 struct Controller {
@@ -53,7 +54,7 @@ pub(crate) fn start(context: &Context) {
         history: History::of(context),
         recorder: context.events.recorder("daemonset-controller", None),
         queue: Queue::new("daemonsets", Backoff::default()),
-        patience: Arc::default(),
+        patience: Arc::new(Patience::new(PATIENCE_MAX)),
     };
     context.start(controller, context.workers);
 }

@@ -52,6 +52,7 @@ mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod patience;
 mod pod_gc;
 mod pods;
 mod policy_status;

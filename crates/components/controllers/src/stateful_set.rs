@@ -1,6 +1,7 @@
 //! StatefulSets: watches sets, pods, claims and revisions, carries out the steps, reports.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
@@ -16,8 +17,12 @@ use minato_workloads::stateful_set::{self, Observed, Revision, Step};
 use crate::Context;
 use crate::error::{Error, Trying as _, is_already_exists, is_namespace_terminating, is_not_found, message_of};
 use crate::history::{History, Kept};
+use crate::patience::Patience;
 use crate::pods::{Controlling, Pods, name_of, reference};
 use crate::reconciler::{Reconciler, enqueue};
+
+/// The longest that a pod which cannot run, say because its node refuses it, waits for the next in its place.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 struct Controller {
@@ -28,6 +33,7 @@ struct Controller {
     history: History,
     recorder: Recorder,
     queue: Queue<ObjectKey>,
+    patience: Arc<Patience>,
 }
 
 impl Controlling for StatefulSet {
@@ -45,6 +51,7 @@ pub(crate) fn start(context: &Context) {
         history: History::of(context),
         recorder: context.events.recorder("statefulset-controller", None),
         queue: Queue::new("statefulsets", Backoff::default()),
+        patience: Arc::new(Patience::new(PATIENCE_MAX)),
     };
     context.start(controller, context.workers);
 }
@@ -124,8 +131,15 @@ impl Reconciler for Controller {
             update: rollout.update(),
             now: Timestamp::now(),
         });
-        let mut outcome = Ok(());
+        let (mut outcome, mut pause) = (Ok(()), None);
+        let uid = set.metadata.uid.as_deref().unwrap_or_default();
         for step in steps {
+            if let Step::Recreate(pod) = &step
+                && let Some(wait) = self.patience.wait(uid, name_of(pod))
+            {
+                pause = Some(pause.map_or(wait, |sooner: Duration| sooner.min(wait)));
+                continue;
+            }
             outcome = self.carry_out(&set, step).await;
             if outcome.is_err() {
                 break;
@@ -134,7 +148,7 @@ impl Reconciler for Controller {
         let recheck = self.report(&set, &rollout, kept.collision_count).await?;
         self.prune(&set, &kept, &rollout).await?;
         outcome?;
-        Ok(recheck.map_or(Next::Done, Next::After))
+        Ok(recheck.into_iter().chain(pause).min().map_or(Next::Done, Next::After))
     }
 }
 
