@@ -73,6 +73,7 @@ pub(crate) async fn run(
     let kubelet = minato_kubelet::Config {
         cluster_dns: vec![IpAddr::V4(dns_address)],
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
+        allowed_sysctls: settings.allowed_sysctls.clone(),
         api_server_user: KUBELET_CLIENT.to_owned(),
         ..minato_kubelet::Config::new(node, IpAddr::V4(plane.node_ip), &settings.data_dir, &cluster_id, tls)
     };

@@ -10,6 +10,7 @@ use minato_apiserver::{
     AdmissionOptions, AuditOptions, BatchOptions, FileFormat, FileOptions, OidcFlags, RequestHeaders,
     TokenWebhookOptions,
 };
+use minato_kubelet::AllowedSysctls;
 use serde::Deserialize;
 
 use crate::authentication::{AuthenticationOptions, AuthorizationOptions};
@@ -55,6 +56,9 @@ pub(crate) struct ServerOptions {
     /// Address by which pods and other machines reach this one [default: that of the default route]
     #[arg(long, value_name = "ADDRESS")]
     node_ip: Option<Ipv4Addr>,
+    /// Sysctls that pods may set although they are not safe: names, or beginnings such as kernel.msg*
+    #[arg(long, value_name = "PATTERNS", value_delimiter = ',')]
+    allowed_unsafe_sysctls: Vec<String>,
     /// How long to go on serving after being told to stop, with /readyz failing, so that clients go elsewhere [default: 0s]
     #[arg(long, value_name = "DURATION")]
     shutdown_delay_duration: Option<String>,
@@ -216,6 +220,7 @@ pub(crate) struct Settings {
     pub(crate) service_node_ports: RangeInclusive<u16>,
     pub(crate) node_name: String,
     pub(crate) node_ip: Option<Ipv4Addr>,
+    pub(crate) allowed_sysctls: AllowedSysctls,
     pub(crate) shutdown_delay: Duration,
     pub(crate) requests_inflight_max: u32,
     pub(crate) encryption: Option<PathBuf>,
@@ -351,6 +356,11 @@ impl ServerOptions {
             (true, false) => file.clone(),
             (true, true) => default.iter().map(|text| (*text).to_owned()).collect(),
         };
+        let allowed_sysctls = or(&self.allowed_unsafe_sysctls, &file.allowed_unsafe_sysctls, &[]);
+        let allowed_sysctls = AllowedSysctls::new(allowed_sysctls).unwrap_or_else(|error| {
+            problems.push(format!("allowed-unsafe-sysctls: {error}"));
+            AllowedSysctls::default()
+        });
         let headers = RequestHeaders {
             client_ca_pem: String::new(),
             allowed_names: or(&self.requestheader_allowed_names, &file.requestheader_allowed_names, &[]),
@@ -434,6 +444,7 @@ impl ServerOptions {
             service_node_ports,
             node_name,
             node_ip: self.node_ip.or(file.node_ip),
+            allowed_sysctls,
             shutdown_delay,
             requests_inflight_max,
             encryption: self.encryption_provider_config.or(file.encryption_provider_config),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Taint;
+use minato_podlife::sysctl::AllowedSysctls;
 use minato_podnet::{NetError, PodNetwork};
 use minato_runtime::Runtime;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub labels: BTreeMap<String, String>,
     /// Taints that the node is registered with.
     pub taints: Vec<Taint>,
+    /// What pods may set besides the safe sysctls.
+    pub allowed_sysctls: AllowedSysctls,
 }
 
 impl Config {
@@ -61,6 +64,7 @@ impl Config {
             max_pods: 110,
             labels: BTreeMap::new(),
             taints: Vec::new(),
+            allowed_sysctls: AllowedSysctls::default(),
         }
     }
 

@@ -14,6 +14,7 @@
 //! Beside the workers: the node object with its lease, the HTTPS server for `kubectl logs`, `exec`, `attach` and
 //! `port-forward`, and the sweep that removes what pods that no longer exist left on the host.
 
+mod admission;
 mod claims;
 mod config;
 mod container;
@@ -35,6 +36,7 @@ mod volumes;
 mod worker;
 
 pub use config::{Config, Error, OpenNetwork, Parts};
+pub use minato_podlife::sysctl::AllowedSysctls;
 pub use pods::run;
 pub use sweep::teardown;
 pub use volumes::VolumeError;

@@ -36,6 +36,8 @@ pub(crate) struct Node {
     /// When this kubelet started: what ran before was adopted.
     pub(crate) started_at: Timestamp,
     services: Informer<Service>,
+    /// The node's own object.
+    pub(crate) itself: Informer<NodeObject>,
     network: watch::Sender<Option<Arc<dyn PodNetwork>>>,
     open_network: crate::config::OpenNetwork,
     /// Where the HTTPS server listens.
@@ -48,6 +50,8 @@ impl Node {
         let events = EventSink::start(client.clone(), scope);
         let trim = |service: &mut Service| service.status = None;
         let services = Informer::start(scope, Api::all(client.clone()), watcher::Config::default(), trim);
+        let itself = watcher::Config::default().fields(&format!("metadata.name={}", config.node_name));
+        let itself = Informer::start(scope, Api::all(client.clone()), itself, |_| {});
         Self {
             recorder: events.recorder("kubelet", Some(&config.node_name)),
             watches: ObjectWatches::new(client.clone(), scope.child("references")),
@@ -58,6 +62,7 @@ impl Node {
             network: watch::Sender::new(None),
             started_at: Timestamp::now(),
             services,
+            itself,
             machine,
             client,
             config,

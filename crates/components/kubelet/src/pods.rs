@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::admission;
 use crate::config::{Config, Error, Parts};
 use crate::inbox::Inbox;
 use crate::inotify::PathWatch;
@@ -80,7 +81,7 @@ pub async fn run(config: Config, parts: Parts, client: Client, scope: Scope) -> 
     let informer: Informer<Pod> = Informer::start(&scope, Api::all(client), selected, |_| {});
     tokio::select! {
         () = scope.cancelled() => return Ok(()),
-        () = informer.synced() => {}
+        () = async { tokio::join!(informer.synced(), node.itself.synced()); } => {}
     }
     let known = informer.list();
     let (adopted, orphans) = assign(&known, sandboxes, containers);
@@ -152,12 +153,19 @@ impl Dispatcher {
 
     fn start(&self, uid: String, pod: &Arc<Pod>) {
         let picture = Picture { pod: Arc::clone(pod), containers: Vec::new() };
-        let handle = Arc::new(PodHandle { inbox: Arc::new(Inbox::default()), picture: RwLock::new(picture) });
-        self.pods.by_uid.write().insert(uid.clone(), Arc::clone(&handle));
         let adopted = self.adopted.lock().remove(&uid).unwrap_or_default();
+        let mut pods = self.pods.by_uid.write();
+        let rejection = if adopted.sandbox_exists { None } else { admission::judge(&self.node, pod, &pods) };
+        let handle = Arc::new(PodHandle {
+            inbox: Arc::new(Inbox::default()),
+            picture: RwLock::new(picture),
+            admitted: rejection.is_none(),
+        });
+        pods.insert(uid.clone(), Arc::clone(&handle));
+        drop(pods);
         let name = pod.metadata.name.clone().unwrap_or_default();
         let scope = self.scope.child(&format!("pod {name}"));
-        let worker = Worker::new(Arc::clone(&self.node), scope.clone(), handle, Arc::clone(pod), adopted);
+        let worker = Worker::new(Arc::clone(&self.node), scope.clone(), handle, Arc::clone(pod), adopted, rejection);
         let pods = Arc::clone(&self.pods);
         scope.spawn("worker", async move {
             worker.run().await;

@@ -15,7 +15,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use minato_client::{EventKind, reference_to};
 use minato_podlife::ephemeral::ephemeral_containers;
-use minato_podlife::{Action, Decision, Input, Memory, ProbeKind, StopCause, back_off_message, decide};
+use minato_podlife::{Action, Decision, Input, Memory, ProbeKind, Rejection, StopCause, back_off_message, decide};
 use minato_runtime::{ContainerId, ContainerStatus, Resources};
 use minato_scope::Scope;
 use parking_lot::RwLock;
@@ -39,6 +39,8 @@ pub(crate) struct PodHandle {
     pub(crate) inbox: Arc<Inbox>,
     /// The newest picture of the pod.
     pub(crate) picture: RwLock<Picture>,
+    /// The node took it in.
+    pub(crate) admitted: bool,
 }
 
 /// A pod as its worker last saw it.
@@ -90,18 +92,27 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(node: Arc<Node>, scope: Scope, handle: Arc<PodHandle>, pod: Arc<Pod>, adopted: Adopted) -> Self {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        scope: Scope,
+        handle: Arc<PodHandle>,
+        pod: Arc<Pod>,
+        adopted: Adopted,
+        rejection: Option<Rejection>,
+    ) -> Self {
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Pod> = Api::namespaced(node.client.clone(), &namespace);
         let publisher = Publisher::start(&scope, api.clone(), &pod);
         let names = minato_podlife::payload::referenced_names(&pod);
         let references = node.watches.subscribe(&namespace, &names, &handle.inbox);
         let known = adopted.containers.into_iter().map(|status| (status.id.clone(), Known::new(status))).collect();
+        let mut memory = Memory::default();
+        rejection.into_iter().for_each(|rejection| memory.reject(rejection));
         Self {
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             reference: reference_to(&*pod),
             gone: false,
-            memory: Memory::default(),
+            memory,
             known,
             refused: BTreeMap::new(),
             sandbox: SandboxView { exists: adopted.sandbox_exists, ready: adopted.sandbox_ready, ips: Vec::new() },

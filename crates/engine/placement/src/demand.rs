@@ -120,7 +120,7 @@ impl Demand {
 }
 
 impl Local {
-    fn read(spec: &PodSpec) -> Self {
+    pub(crate) fn read(spec: &PodSpec) -> Self {
         let mut tolerations: Vec<_> = spec.tolerations.iter().flatten().map(Toleration::read).collect();
         tolerations.sort_unstable();
         tolerations.dedup();

@@ -13,6 +13,7 @@
 //! is left per pod is a pass over the nodes that fit, with a few additions for each, because upstream normalises its
 //! scores over them; it does not grow with the number of pods.
 
+pub mod admission;
 mod affinity;
 mod census;
 mod class;

@@ -126,7 +126,7 @@ pub(crate) fn load_refusals(profile: &Profile, demand: &Local, offer: &Offer, lo
     if !too_many && lacking.is_empty() {
         return None;
     }
-    let is_final = lacking.iter().any(|lack| lack.exceeds_capacity);
+    let is_final = lacking.iter().any(|lack| lack.exceeds_capacity());
     let lacking = lacking.into_iter().map(|lack| Refusal::Insufficient(lack.resource));
     Some(Refusals { reasons: too_many.then_some(Refusal::TooManyPods).into_iter().chain(lacking).collect(), is_final })
 }
@@ -149,7 +149,7 @@ pub(crate) fn unwelcoming_taints(demand: &Local, offer: &Offer) -> i64 {
     offer.taints.iter().filter(counts).count() as i64
 }
 
-fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
+pub(crate) fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
     tolerations.iter().any(|toleration| toleration.tolerates(taint))
 }
 

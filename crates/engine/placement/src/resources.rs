@@ -63,7 +63,7 @@ impl Resources {
         let mut lacking = Vec::new();
         let mut check = |name: &str, asked: i64, capacity: i64, used: i64| {
             if asked > 0 && asked > capacity.saturating_sub(used) {
-                lacking.push(Lack { resource: name.to_owned(), exceeds_capacity: asked > capacity });
+                lacking.push(Lack { resource: name.to_owned(), requested: asked, used, capacity });
             }
         };
         check("cpu", self.cpu_millis, capacity.cpu_millis, used.cpu_millis);
@@ -81,6 +81,14 @@ impl Resources {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lack {
     pub(crate) resource: String,
+    pub(crate) requested: i64,
+    pub(crate) used: i64,
+    pub(crate) capacity: i64,
+}
+
+impl Lack {
     /// The node has never as much.
-    pub(crate) exceeds_capacity: bool,
+    pub(crate) fn exceeds_capacity(&self) -> bool {
+        self.requested > self.capacity
+    }
 }

@@ -132,7 +132,8 @@ fn stage(input: &Input<'_>) -> Stage {
         return Stage::Terminating;
     }
     if let Some(rejection) = &input.memory.rejection {
-        return Stage::Finished { reason: Some((rejection.reason.clone(), rejection.message.clone())) };
+        let message = format!("Pod was rejected: {}", rejection.message);
+        return Stage::Finished { reason: Some((rejection.reason.clone(), message)) };
     }
     let phase = input.previous.phase.as_deref();
     if matches!(phase, Some("Failed" | "Succeeded")) {

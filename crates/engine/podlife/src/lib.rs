@@ -24,6 +24,7 @@ pub mod qos;
 pub mod resolv;
 pub mod restart;
 mod status;
+pub mod sysctl;
 
 pub use decide::{Action, Decision, Input, StopCause, decide};
 pub use memory::{FailureKind, Memory, ProbeKind, Rejection, StartFailure};

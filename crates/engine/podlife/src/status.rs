@@ -57,10 +57,14 @@ pub(crate) fn generate(input: &Input<'_>, stage: &Stage) -> PodStatus {
         status.reason = input.previous.reason.clone();
         status.message = input.previous.message.clone();
     }
+    // A pod that never got as far as a container has none to tell of.
+    let refused = matches!(stage, Stage::Finished { reason: Some(_) })
+        && input.observed.containers.is_empty()
+        && input.previous.container_statuses.is_none();
     status.conditions = Some(conditions::conditions(input, phase, &init_statuses, &main_statuses));
     status.phase = Some(phase.to_owned());
-    status.init_container_statuses = Some(init_statuses).filter(|statuses| !statuses.is_empty());
-    status.container_statuses = Some(main_statuses);
+    status.init_container_statuses = Some(init_statuses).filter(|statuses| !statuses.is_empty() && !refused);
+    status.container_statuses = Some(main_statuses).filter(|_| !refused);
     status.ephemeral_container_statuses = Some(ephemeral_statuses).filter(|statuses| !statuses.is_empty());
     status
 }

@@ -4,6 +4,8 @@ mod baseline;
 mod profiles;
 mod restricted;
 
+pub use baseline::is_safe_sysctl;
+
 use crate::pod::{Pod, Violation};
 use crate::policy::Level;
 

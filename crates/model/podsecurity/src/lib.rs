@@ -13,7 +13,7 @@ mod pod;
 mod policy;
 mod significant;
 
-pub use checks::{CHECKS, Check};
+pub use checks::{CHECKS, Check, is_safe_sysctl};
 pub use existing::{PODS_MAX, warnings_about_existing};
 pub use pod::{Violation, pod_of, summary};
 pub use policy::{LabelError, Level, LevelVersion, Policy, Version};

@@ -12,6 +12,7 @@ use minato_podlife::downward::Surroundings;
 use minato_podlife::env::References;
 use minato_podlife::identity::host_name;
 use minato_podlife::qos::{QosClass, qos_class};
+use minato_podlife::sysctl;
 use minato_podnet::{NetError, PodAttachment};
 use minato_runtime::{RuntimeError, SandboxConfig, SandboxId};
 
@@ -70,7 +71,7 @@ fn sandbox_config(node: &Node, pod: &Pod, uid: &str) -> SandboxConfig {
         .and_then(|security| security.sysctls.as_ref())
         .into_iter()
         .flatten()
-        .map(|sysctl| (sysctl.name.clone(), sysctl.value.clone()))
+        .map(|sysctl| (sysctl::normal(&sysctl.name), sysctl.value.clone()))
         .collect();
     let mut hostname = host_name(pod, &node.config.node_name, &node.config.cluster_domain).hostname;
     hostname.truncate(64);

@@ -1,5 +1,6 @@
 //! Real containers on this machine. Each test takes its cluster down and looks for what is left on the host.
 
+mod admission;
 mod healing;
 mod jobs;
 mod pods;

@@ -92,6 +92,8 @@ spec:
     // Too hungry.
     let _ = get(&address, "/memory?bytes=200000000");
     becomes(&kubectl, "pod/server", ".status.containerStatuses[0].lastState.terminated.reason", "OOMKilled")?;
+    let node = run("get nodes -o jsonpath={.items[0].metadata.name}")?;
+    super::admission::what_does_not_fit_is_refused(&kubectl, &node)?;
     run("delete pod server wrong missing --timeout=60s")?;
     cluster.finish()
 }
