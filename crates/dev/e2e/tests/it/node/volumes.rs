@@ -56,6 +56,7 @@ kind: Pod
 metadata: {name: reader}
 spec:
   terminationGracePeriodSeconds: 1
+  securityContext: {runAsUser: 0}
   containers:
   - name: store
     image: minato.local/guestbook:latest
