@@ -85,6 +85,7 @@ impl<S: Replicated> Reconciler for Controller<S> {
         let plan = replica_set::plan(&observed);
         // A burst is bounded: what is left follows at once.
         let more = plan.create.max(plan.delete.len()) >= replica_set::BURST_REPLICAS;
+        let wait = plan.wait;
         let outcome = if plan.is_empty() { Ok(()) } else { self.carry_out(key, &found, plan).await };
         let failure = outcome.as_ref().err().and_then(|stopped| stopped.failure.clone());
         let recheck = self.report(key, failure.as_ref()).await?;
@@ -93,7 +94,7 @@ impl<S: Replicated> Reconciler for Controller<S> {
                 self.queue.add(key.clone());
                 Ok(Next::Done)
             }
-            Ok(()) => Ok(recheck.map_or(Next::Done, Next::After)),
+            Ok(()) => Ok(recheck.into_iter().chain(wait).min().map_or(Next::Done, Next::After)),
             Err(Stopped { error: Some(error), .. }) => Err(error),
             Err(Stopped { error: None, .. }) => Ok(Next::Done),
         }

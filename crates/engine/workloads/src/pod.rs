@@ -19,6 +19,15 @@ pub fn is_finished(pod: &Pod) -> bool {
     matches!(phase(pod), "Succeeded" | "Failed")
 }
 
+/// When the node refused the pod without having run anything of it, if it did.
+#[must_use]
+pub fn refused_at(pod: &Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Failed"))?;
+    let ran = status.container_statuses.iter().flatten().any(|container| container.container_id.is_some());
+    let told = status.start_time.as_ref().or(pod.metadata.creation_timestamp.as_ref());
+    told.map(|time| time.0).filter(|_| status.reason.is_some() && !ran)
+}
+
 /// Whether the pod counts as a replica: it neither ended nor is being deleted.
 #[must_use]
 pub fn is_active(pod: &Pod) -> bool {

@@ -5,16 +5,21 @@ mod victims;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 
-use crate::pod::{Availability, availability, is_active, is_terminating};
+use crate::pod::{Availability, availability, is_active, is_terminating, refused_at};
 pub use victims::rank as rank_victims;
 
 /// Pods created or deleted by one plan at most; the rest follows in the next.
 pub const BURST_REPLICAS: usize = 500;
+
+/// How long a refusal by a node is remembered.
+const REFUSALS_LAST: SignedDuration = SignedDuration::from_secs(60);
+/// The longest rest after refusals.
+const REST_MAX: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a ReplicaSet sees.
 pub struct Observed<'a> {
@@ -34,6 +39,8 @@ pub struct Observed<'a> {
 pub struct Plan {
     /// Pods to create.
     pub create: usize,
+    /// When to plan again, where pods are missing that are not to be created yet.
+    pub wait: Option<Duration>,
     /// Pods to delete, the least useful first.
     pub delete: Vec<Arc<Pod>>,
 }
@@ -55,12 +62,27 @@ pub fn plan(observed: &Observed<'_>) -> Plan {
     let desired = usize::try_from(desired_replicas(observed.replica_set)).unwrap_or(0);
     let active: Vec<Arc<Pod>> = observed.pods.iter().filter(|pod| is_active(pod)).cloned().collect();
     if active.len() <= desired {
-        return Plan { create: (desired - active.len()).min(BURST_REPLICAS), delete: Vec::new() };
+        let missing = (desired - active.len()).min(BURST_REPLICAS);
+        let wait = if missing > 0 { rest(observed, desired) } else { None };
+        return Plan { create: if wait.is_none() { missing } else { 0 }, wait, delete: Vec::new() };
     }
     let surplus = active.len() - desired;
     let mut delete = if surplus < active.len() { rank_victims(active, observed.related, observed.now) } else { active };
     delete.truncate(surplus.min(BURST_REPLICAS));
-    Plan { create: 0, delete }
+    Plan { create: 0, wait: None, delete }
+}
+
+/// How long to wait before there are new pods, where nodes refuse them: a second once all have been refused, twice as
+/// long after each further round. Without it, pods that name a node they do not fit would be made without an end.
+fn rest(observed: &Observed<'_>, desired: usize) -> Option<Duration> {
+    let age = |at: Timestamp| observed.now.duration_since(at);
+    let recent: Vec<_> =
+        observed.pods.iter().filter_map(|pod| refused_at(pod)).map(age).filter(|age| *age < REFUSALS_LAST).collect();
+    let rounds = u32::try_from(recent.len() / desired.max(1)).unwrap_or(u32::MAX);
+    let doublings = rounds.checked_sub(1)?.min(8);
+    let rest = SignedDuration::from_secs(1 << doublings).min(REST_MAX);
+    let left = rest - recent.into_iter().min()?;
+    left.is_positive().then(|| left.unsigned_abs())
 }
 
 /// `spec.replicas`, 1 where it is absent.

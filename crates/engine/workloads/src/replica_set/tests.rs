@@ -56,6 +56,37 @@ fn names(pods: &[Arc<Pod>]) -> Vec<&str> {
 }
 
 #[test]
+fn refusals_are_followed_by_ever_longer_rests() {
+    let refused = |seconds_ago: i64| {
+        let mut pod = Pod::clone(&pod("refused Failed"));
+        let status = pod.status.as_mut().unwrap();
+        status.reason = Some("NodePorts".to_owned());
+        status.start_time = Some(Time(at(-seconds_ago)));
+        Arc::new(pod)
+    };
+    // How many pods are wanted, how long ago which were refused; how many are made, or how many seconds to wait.
+    let cases: &[(i32, &[i64], Result<usize, u64>)] = &[
+        (2, &[], Ok(2)),
+        (2, &[0], Ok(2)),
+        (2, &[0, 0], Err(1)),
+        (2, &[1, 1], Ok(2)),
+        (2, &[1, 1, 3, 3], Err(1)),
+        (1, &[2, 5, 9], Err(2)),
+        (1, &[61, 70, 80], Ok(1)),
+        (1, &[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], Err(29)),
+    ];
+    for (desired, ages, expected) in cases {
+        let pods: Vec<_> = ages.iter().map(|ago| refused(*ago)).collect();
+        let plan = plan(&Observed { replica_set: &set(*desired), pods: &pods, related: &[], now: at(0) });
+        let outcome = plan.wait.map_or(Ok(plan.create), |wait| Err(wait.as_secs()));
+        assert_eq!(outcome, *expected, "{ages:?}");
+    }
+    // One that ran and failed is no refusal.
+    let ended = [pod("a Failed restarts=1"), pod("b Failed")];
+    assert_eq!(plan(&Observed { replica_set: &set(1), pods: &ended, related: &[], now: at(0) }).create, 1);
+}
+
+#[test]
 fn victims_in_order() {
     let cases: &[(&str, &[&str])] = &[
         ("unassigned first", &["b Pending", "a Pending node=n"]),
