@@ -30,7 +30,7 @@ const WATCH_MIN: Duration = Duration::from_secs(30 * 60);
 /// How much is put together before it is sent.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// What it costs, about, to tell one watcher that something happened.
-const WAKE_COST: Duration = Duration::from_micros(10);
+const WAKE_COST: Duration = Duration::from_micros(20);
 /// The longest that an event waits for others, to be sent with them.
 const REST_MAX: Duration = Duration::from_millis(5);
 
