@@ -1,5 +1,7 @@
 //! TLS configurations from PEM.
 
+mod trusted;
+
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
@@ -12,6 +14,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 
 use crate::authority::Issued;
+use trusted::Trusted;
 
 /// Why a TLS configuration could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +35,8 @@ pub enum TlsError {
         /// What the library said.
         source: rustls::Error,
     },
-    /// The client verifier cannot be built.
-    #[error("the client authority cannot be used")]
+    /// The verifier cannot be built.
+    #[error("the authority cannot be used")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
 }
 
@@ -71,10 +74,11 @@ pub fn client_config(
 ) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let failed = |source| TlsError::Rustls { what: "the client's certificate", source };
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(failed)?
-        .with_root_certificates(roots(authority_pem)?);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusted::new(authority_pem, provider)?));
     let mut config = match identity {
         Some(identity) => {
             let (chain, key) = parse(identity)?;
@@ -159,12 +163,16 @@ impl ServerCertVerifier for AnyCertificate {
 
 fn roots(authority_pem: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authority_pem.as_bytes()) {
-        let certificate =
-            certificate.map_err(|source| TlsError::Pem { what: "the authority's certificate", source })?;
-        roots.add(certificate).map_err(|source| TlsError::Rustls { what: "the authority's certificate", source })?;
+    for certificate in certificates(authority_pem) {
+        let failed = |source| TlsError::Rustls { what: "the authority's certificate", source };
+        roots.add(certificate?).map_err(failed)?;
     }
     Ok(roots)
+}
+
+fn certificates(authority_pem: &str) -> impl Iterator<Item = Result<CertificateDer<'static>, TlsError>> {
+    CertificateDer::pem_slice_iter(authority_pem.as_bytes())
+        .map(|found| found.map_err(|source| TlsError::Pem { what: "the authority's certificate", source }))
 }
 
 /// Authorities of client certificates that are checked outside a handshake: when it takes several kinds of clients.
