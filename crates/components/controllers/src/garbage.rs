@@ -20,6 +20,8 @@ use crate::discovery::Resources;
 
 /// Objects that are worked on at the same time.
 const WORKERS: usize = 20;
+/// How long the first listings of all kinds may take before collecting begins without those that are missing.
+const SYNC_PATIENCE: Duration = Duration::from_secs(30);
 /// How often to look for new kinds. CustomResourceDefinitions tell at once; this finds what aggregated APIs serve.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(30);
 /// How long to wait for more definitions when one changed: they come in heaps.
@@ -35,7 +37,7 @@ struct Collector {
     namespaces: Queue<ObjectKey>,
     /// A definition changed: there may be new kinds, or fewer.
     definitions: Arc<Notify>,
-    /// How many watches have not shown their first listing yet; nothing is collected before all have.
+    /// How many watches have not shown their first listing yet; for a while, nothing is collected before all have.
     unsynced: watch::Sender<usize>,
 }
 

@@ -16,7 +16,7 @@ use minato_client::{ObjectKey, Watchable};
 use minato_scope::Scope;
 use minato_workloads::garbage::{Kind, Observed, Uid};
 
-use super::{Collector, DISCOVERY_INTERVAL, DISCOVERY_PAUSE, WORKERS};
+use super::{Collector, DISCOVERY_INTERVAL, DISCOVERY_PAUSE, SYNC_PATIENCE, WORKERS};
 use crate::Context;
 use crate::discovery::Resource;
 
@@ -41,8 +41,14 @@ impl Collector {
         }
         self.follow_resources(context, &mut watched);
         let mut unsynced = self.unsynced.subscribe();
-        // The sender is ours and lives: waiting cannot fail.
-        let _ = unsynced.wait_for(|count| *count == 0).await;
+        if tokio::time::timeout(SYNC_PATIENCE, unsynced.wait_for(|count| *count == 0)).await.is_err() {
+            // One kind that cannot be listed, such as a custom one whose conversion fails, does not stop the others. Owners
+            // that the graph does not know are asked for, so that nothing goes whose owner is merely unseen.
+            tracing::warn!(
+                missing = *self.unsynced.borrow(),
+                "not all resources could be listed; collecting garbage anyway"
+            );
+        }
         let collector = self.clone();
         self.queue.work(&context.scope, WORKERS, move |work| {
             let collector = collector.clone();
