@@ -15,6 +15,10 @@ use crate::strategy::Strategy;
 pub(crate) struct CustomResourceDefinition;
 
 impl Strategy for CustomResourceDefinition {
+    fn restricts_finalizers(&self) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = object.make("spec") else { return };
         if let Some(names) = spec.make("names") {
@@ -243,6 +247,10 @@ const GROUP_PRIORITY_MAX: i64 = 20_000;
 const VERSION_PRIORITY_MAX: i64 = 1000;
 
 impl Strategy for ApiService {
+    fn restricts_finalizers(&self) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some(service) = object.inside("spec").and_then(|spec| spec.inside("service")) {
             service.fill("port", 443);

@@ -21,6 +21,10 @@ pub(crate) struct Policy {
 }
 
 impl Strategy for Policy {
+    fn restricts_finalizers(&self) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = object.make("spec") else { return };
         spec.fill("failurePolicy", "Fail");
@@ -246,6 +250,10 @@ pub(crate) struct PolicyBinding {
 }
 
 impl Strategy for PolicyBinding {
+    fn restricts_finalizers(&self) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Value) {
         let Some(spec) = object.make("spec") else { return };
         if let Some(resources) = spec.inside("matchResources") {

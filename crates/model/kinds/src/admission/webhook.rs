@@ -20,6 +20,10 @@ pub(crate) struct WebhookConfiguration {
 }
 
 impl Strategy for WebhookConfiguration {
+    fn restricts_finalizers(&self) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Value) {
         for webhook in object.each("webhooks") {
             webhook.fill("failurePolicy", "Fail");

@@ -250,6 +250,7 @@ fn api_services() {
             "groupPriorityMinimum": 1, "versionPriority": 1, "service": {"namespace": "n", "name": "s"}}}),
     };
     table.create(&[], &[]);
+    table.create(&[("/metadata/finalizers", json!(["cleanup.example.com"]))], &[]); // as definitions have one
     table.create(
         &[
             ("/spec/service", json!(null)),
