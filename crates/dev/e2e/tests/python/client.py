@@ -5,10 +5,14 @@ Usage: client.py KUBECONFIG. Every check is a function; the first that fails end
 
 import sys
 import threading
+import time
 
 from kubernetes import client, config, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
+from kubernetes.informer import SharedInformer
+from kubernetes.leaderelection import electionconfig, leaderelection
+from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 from kubernetes.utils import create_from_dict
 
 
@@ -138,6 +142,54 @@ def list_and_watch(api):
     core.delete_namespaced_config_map("other", "default")
 
 
+def eventually(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+def informer(api):
+    """What it holds follows the cluster, and each change is told."""
+    core = client.CoreV1Api(api)
+    core.create_namespaced_config_map("default", config_map("before", {}, {"informed": "yes"}))
+    told = []
+    informed = SharedInformer(core.list_namespaced_config_map, "default", label_selector="informed=yes")
+    for kind in ("ADDED", "MODIFIED", "DELETED"):
+        informed.add_event_handler(kind, lambda item, kind=kind: told.append((kind, item.metadata.name)))
+    informed.start()
+    eventually(lambda: ("ADDED", "before") in told)
+    core.create_namespaced_config_map("default", config_map("after", {}, {"informed": "yes"}))
+    core.patch_namespaced_config_map("after", "default", {"data": {"x": "y"}})
+    core.delete_namespaced_config_map("before", "default")
+    eventually(lambda: ("DELETED", "before") in told and ("MODIFIED", "after") in told)
+    assert [item.data for item in informed.cache.list()] == [{"x": "y"}]
+    informed.stop()
+    core.delete_namespaced_config_map("after", "default")
+
+
+def leader_election(api):
+    """Of two candidates one leads; its Lease says so."""
+    leading = []
+
+    def stand(name):
+        election = electionconfig.Config(
+            LeaseLock("lead", "default", name),
+            lease_duration=17,
+            renew_deadline=15,
+            retry_period=1,
+            onstarted_leading=lambda: leading.append(name),
+            onstopped_leading=None,
+        )
+        leaderelection.LeaderElection(election).run()
+
+    for name in ("one", "two"):
+        threading.Thread(target=stand, args=(name,), daemon=True).start()
+    eventually(lambda: leading)
+    lease = client.CoordinationV1Api(api).read_namespaced_lease("lead", "default")
+    assert [lease.spec.holder_identity] == leading, (lease, leading)
+
+
 def dynamic_client(api):
     found = dynamic.DynamicClient(api)
     deployments = found.resources.get(api_version="apps/v1", kind="Deployment")
@@ -179,6 +231,8 @@ CHECKS = [
     server_side_apply,
     lists_in_pages,
     list_and_watch,
+    informer,
+    leader_election,
     dynamic_client,
     from_a_dictionary,
     who_may_what,
