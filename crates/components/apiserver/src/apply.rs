@@ -32,20 +32,25 @@ impl Configuration {
         let bytes = body::read(&call.headers, body).await?;
         let is_json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         let parsed = if is_json { decode::parse(&bytes, BodyFormat::Json) } else { Err(ApiError::bad_request("")) };
-        let Parsed { value, duplicates } = match parsed {
+        let Parsed { value, duplicates, mut complaints } = match parsed {
             Ok(parsed) => parsed,
             Err(_) => decode::parse(&bytes, BodyFormat::Yaml)
                 .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {}", error.message)))?,
         };
+        if !duplicates.is_empty() {
+            // JSON is told of as the YAML that it is.
+            complaints.extend(std::str::from_utf8(&bytes).ok().and_then(decode::repeated_keys));
+        }
+        let mut complaints = complaints.iter().map(|words| format!("error converting YAML to JSON: {words}"));
         let mut warnings = Vec::new();
-        let complaints: Vec<String> =
-            duplicates.iter().map(|path| format!("key {path:?} already set in map")).collect();
         match validation {
-            FieldValidation::Strict if !complaints.is_empty() => {
-                return Err(ApiError::bad_request(format!("error strict decoding YAML: {}", complaints.join(", "))));
+            FieldValidation::Strict => {
+                if let Some(complaint) = complaints.next() {
+                    return Err(ApiError::bad_request(format!("error strict decoding YAML: {complaint}")));
+                }
             }
-            FieldValidation::Warn => warnings = complaints,
-            FieldValidation::Strict | FieldValidation::Ignore => {}
+            FieldValidation::Warn => warnings = complaints.collect(),
+            FieldValidation::Ignore => {}
         }
         Ok(Self { value, warnings, force: call.query.flag("force") })
     }

@@ -1,5 +1,7 @@
 //! From a request's bytes to an object in the storage version: parsed, of the right kind, of the right shape.
 
+mod repeats;
+
 use minato_schema::{Conformed, Schema};
 use serde_json::{Map, Value};
 
@@ -8,6 +10,8 @@ use crate::negotiate::BodyFormat;
 use crate::registry::Resource;
 use crate::route::Query;
 use crate::status::ApiError;
+
+pub(crate) use repeats::repeated_keys;
 
 /// The query parameter `fieldValidation`: what to do about unknown and duplicate fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,33 +34,44 @@ impl FieldValidation {
     }
 }
 
-/// A parsed body with the paths of the keys that it has twice.
+/// A parsed body, and what strictness holds against its text.
+#[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) value: Value,
+    /// The paths of keys that it has twice.
     pub(crate) duplicates: Vec<String>,
+    /// What else there is to say, ready to be said: of YAML, or of the patch that made the value.
+    pub(crate) complaints: Vec<String>,
+}
+
+impl From<Value> for Parsed {
+    fn from(value: Value) -> Self {
+        Self { value, ..Self::default() }
+    }
 }
 
 /// Parses a body; it must be an object.
 pub(crate) fn parse(bytes: &[u8], format: BodyFormat) -> Result<Parsed, ApiError> {
-    let (value, duplicates) = match format {
-        BodyFormat::Json => minato_schema::parse_json(bytes)
-            .map_err(|error| ApiError::bad_request(format!("couldn't parse the body as JSON: {error}")))?,
+    let parsed = match format {
+        BodyFormat::Json => {
+            let (value, duplicates) = minato_schema::parse_json(bytes)
+                .map_err(|error| ApiError::bad_request(format!("couldn't parse the body as JSON: {error}")))?;
+            Parsed { value, duplicates, complaints: Vec::new() }
+        }
         BodyFormat::Protobuf => {
-            let value = minato_protobuf::decode(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?;
-            (value, Vec::new())
+            minato_protobuf::decode(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?.into()
         }
         BodyFormat::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the body is not valid UTF-8"))?;
-            let options = serde_saphyr::options! { with_snippet: false };
-            let value = serde_saphyr::from_str_with_options::<Value>(text, options)
+            let (value, repeated) = repeats::parse_yaml(text)
                 .map_err(|error| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {error}")))?;
-            (value, Vec::new())
+            Parsed { value, duplicates: Vec::new(), complaints: repeated.into_iter().collect() }
         }
     };
-    if !value.is_object() {
+    if !parsed.value.is_object() {
         return Err(ApiError::bad_request("the object provided is unrecognized (must be of type object)"));
     }
-    Ok(Parsed { value, duplicates })
+    Ok(parsed)
 }
 
 /// Checks `apiVersion` and `kind` of a body that must be `kind` in `api_version`; sets them where absent.
@@ -80,15 +95,15 @@ pub(crate) fn check_kind(object: &mut Value, api_version: &str, kind: &str) -> R
     Ok(())
 }
 
-/// Brings `object` to the shape of `schema`; complaints about unknown and duplicate fields become an error or
-/// warnings, as `validation` says.
+/// Brings a body to the shape of `schema`; complaints about unknown and duplicate fields become an error or warnings, as
+/// `validation` says.
 pub(crate) fn conform(
     schema: Option<&Schema>,
-    object: &mut Value,
-    duplicates: &[String],
+    body: &mut Parsed,
     validation: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
+    let object = &mut body.value;
     let Conformed { unknown_fields } = match schema {
         None => Conformed { unknown_fields: Vec::new() },
         Some(schema) => minato_schema::conform(schema, object).map_err(|mismatch| {
@@ -98,20 +113,29 @@ pub(crate) fn conform(
             ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {mismatch}"))
         })?,
     };
-    complain(object, duplicates, &unknown_fields, validation, warnings)
+    // What is unknown is not read, so that nothing is told of what it repeats.
+    body.duplicates.retain(|path| !unknown_fields.iter().any(|unknown| lies_in(path, unknown)));
+    complain(body, &unknown_fields, validation, warnings)
+}
+
+/// Whether the field `path` is `other` or below it.
+fn lies_in(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// Unknown and duplicate fields become an error or warnings, as `validation` says.
 fn complain(
-    object: &Value,
-    duplicates: &[String],
+    body: &Parsed,
     unknown_fields: &[String],
     validation: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
-    let complaints: Vec<String> = duplicates
+    let Parsed { value: object, duplicates, complaints } = body;
+    let duplicates = duplicates.iter().map(|path| format!("duplicate field {path:?}"));
+    let complaints: Vec<String> = complaints
         .iter()
-        .map(|path| format!("duplicate field {path:?}"))
+        .cloned()
+        .chain(duplicates)
         .chain(unknown_fields.iter().map(|path| format!("unknown field {path:?}")))
         .collect();
     match validation {
@@ -130,17 +154,29 @@ fn complain(
     }
 }
 
-/// Brings the metadata of a custom object to its shape and drops what its schema does not specify; the paths of what was
-/// unknown.
+/// Brings the metadata of a custom object and of the resources in it to its shape and drops what its schema does not
+/// specify; the paths of what was unknown.
 fn prune(custom: &Custom, object: &mut Value) -> Result<Vec<String>, ApiError> {
-    let mut unknown = Vec::new();
-    if let (Some(metadata), Some(shape)) = (object.get_mut("metadata"), metadata_shape()) {
-        let conformed = minato_schema::conform(shape, metadata).map_err(|mismatch| {
-            ApiError::bad_request(format!("failed to convert metadata to ObjectMeta: {mismatch}"))
-        })?;
-        unknown.extend(conformed.unknown_fields.iter().map(|path| format!("metadata.{path}")));
+    let (mut unknown, mut refused) = (Vec::new(), None);
+    let mut shape_of = |path: &str, metadata: &mut Value| {
+        let Some(shape) = metadata_shape() else { return };
+        match minato_schema::conform(shape, metadata) {
+            Ok(Conformed { unknown_fields }) => {
+                unknown.extend(unknown_fields.iter().map(|field| format!("{path}.{field}")));
+            }
+            Err(mismatch) => {
+                refused.get_or_insert(mismatch);
+            }
+        }
+    };
+    if let Some(metadata) = object.get_mut("metadata") {
+        shape_of("metadata", metadata);
     }
-    unknown.extend(minato_structural::prune(custom.schema(), object));
+    let pruned = minato_structural::prune_and_visit(custom.schema(), object, &mut shape_of);
+    if let Some(mismatch) = refused {
+        return Err(ApiError::bad_request(format!("failed to convert metadata to ObjectMeta: {mismatch}")));
+    }
+    unknown.extend(pruned);
     Ok(unknown)
 }
 
@@ -152,19 +188,19 @@ pub(crate) fn metadata_shape() -> Option<&'static Schema> {
 /// Takes a parsed body of `resource` to its storage version.
 pub(crate) fn object(
     resource: &Resource,
-    parsed: Parsed,
+    mut parsed: Parsed,
     validation: FieldValidation,
     warnings: &mut Vec<String>,
 ) -> Result<Value, ApiError> {
-    let Parsed { mut value, duplicates } = parsed;
-    check_kind(&mut value, &resource.api_version, &resource.declaration.kind)?;
+    check_kind(&mut parsed.value, &resource.api_version, &resource.declaration.kind)?;
     match &resource.custom {
         Some(custom) => {
-            let unknown = prune(custom, &mut value)?;
-            complain(&value, &duplicates, &unknown, validation, warnings)?;
+            let unknown = prune(custom, &mut parsed.value)?;
+            complain(&parsed, &unknown, validation, warnings)?;
         }
-        None => conform(resource.schema(), &mut value, &duplicates, validation, warnings)?,
+        None => conform(resource.schema(), &mut parsed, validation, warnings)?,
     }
+    let mut value = parsed.value;
     resource.declaration.to_storage(&mut value);
     if let Value::Object(fields) = &mut value {
         let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
@@ -208,7 +244,7 @@ mod tests {
                 let unknown = unknown.unknown_fields;
                 if unknown.is_empty() { Ok(value) } else { Err(unknown.join(", ")) }
             };
-            let Ok(expected) = shaped(Ok(Parsed { value: json, duplicates: Vec::new() })) else {
+            let Ok(expected) = shaped(Ok(json.into())) else {
                 wrong.push(format!("{name}: JSON"));
                 continue;
             };

@@ -29,6 +29,22 @@ pub(crate) fn one(resource: &Resource, form: Form, object: &Object) -> Result<By
     }
 }
 
+/// A value of a built-in kind that is not stored, such as a `Scale`, in the form asked for.
+pub(crate) fn unstored(form: Form, (group, kind): (&str, &str), value: Value) -> Value {
+    match form {
+        Form::Object => value,
+        Form::Metadata(meta) => partial(&value, meta),
+        Form::Table(include, meta) => {
+            let printer = minato_table::printer(group, kind);
+            let cells = (printer.cells)(&value, Timestamp::now());
+            let metadata = json!({"resourceVersion": value["metadata"]["resourceVersion"]});
+            let rows = vec![row_of(cells, &value, (include, meta))];
+            json!({"kind": "Table", "apiVersion": meta.api_version(), "metadata": metadata,
+                "columnDefinitions": printer.definitions(), "rows": rows})
+        }
+    }
+}
+
 /// The JSON of an object in the version asked for: its stored bytes where that is the stored version.
 pub(crate) fn shown(resource: &Resource, object: &Object) -> Result<Bytes, ApiError> {
     if resource.shows_stored() {
@@ -97,7 +113,10 @@ pub(crate) fn row(
     (include, meta): (IncludeObject, MetaVersion),
     now: Timestamp,
 ) -> Value {
-    let cells = resource.cells(object, now);
+    row_of(resource.cells(object, now), object, (include, meta))
+}
+
+fn row_of(cells: Vec<Value>, object: &Value, (include, meta): (IncludeObject, MetaVersion)) -> Value {
     let mut row = Map::new();
     row.insert("cells".to_owned(), cells.into());
     match include {

@@ -14,7 +14,7 @@ const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 
 /// Answers one of the two documents, where `path` is one.
 pub(crate) fn answer(core: &Core, path: &str) -> Option<Response<ResponseBody>> {
-    match path {
+    match path.strip_suffix('/').unwrap_or(path) {
         CONFIGURATION_PATH => Some(document("application/json", &configuration(core))),
         KEYS_PATH => Some(document("application/jwk-set+json", &core.signer.key_set())),
         _ => None,

@@ -16,7 +16,7 @@ use minato_kinds::{Declaration, Name, Rules, Strategy, Verbs};
 use minato_schema::Schema;
 use minato_table::Printer;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::aggregate::OpenApi;
@@ -73,13 +73,7 @@ impl Resource {
         if let Some(custom) = &self.custom {
             return custom.columns.definitions();
         }
-        let columns = self.printer().columns.iter();
-        columns
-            .map(|column| {
-                json!({"name": column.name, "type": column.kind, "format": column.format,
-                    "description": column.description, "priority": column.priority})
-            })
-            .collect()
+        self.printer().definitions()
     }
 
     /// The cells of an object's row.

@@ -94,10 +94,10 @@ async fn body_of(
 ) -> Result<Value, ApiError> {
     let format = negotiate::body_format(&call.headers)?;
     let bytes = body::read(&call.headers, body).await?;
-    let decode::Parsed { mut value, duplicates } = decode::parse(&bytes, format)?;
+    let mut parsed = decode::parse(&bytes, format)?;
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    decode::check_kind(&mut value, &api_version, kind)?;
+    decode::check_kind(&mut parsed.value, &api_version, kind)?;
     let schema = minato_schema::builtin(group, version, kind);
-    decode::conform(schema, &mut value, &duplicates, FieldValidation::parse(&call.query)?, &mut Vec::new())?;
-    Ok(value)
+    decode::conform(schema, &mut parsed, FieldValidation::parse(&call.query)?, &mut Vec::new())?;
+    Ok(parsed.value)
 }

@@ -24,7 +24,7 @@ pub use check::check;
 pub use default::{default, drop_nulls};
 pub use embedded::validate_embedded;
 pub use list_type::validate_lists;
-pub use prune::prune;
+pub use prune::{prune, prune_and_visit};
 pub use rules::Rules;
 pub use schema::{Additional, ListType, Schema, Type};
 pub use validate::{blocks_rules, validate, validate_update};

@@ -128,7 +128,11 @@ fn pruning_and_defaulting() {
         "raw": {"any": {"thing": 1}, "known": {"a": "", "z": 1}},
         "template": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"any": 1}}, "ip": null,
     }));
-    let removed = prune(&schema(), &mut object);
+    let mut seen = Vec::new();
+    let removed = prune_and_visit(&schema(), &mut object, &mut |path, metadata| {
+        seen.push(format!("{path} {metadata}"));
+    });
+    assert_eq!(seen, [r#"spec.template.metadata {"name":"p"}"#]);
     assert_eq!(removed, ["spec.ports[0].y", "spec.raw.known.z", "spec.x"]);
     default(&schema(), &mut object);
     drop_nulls(&schema(), &mut object);

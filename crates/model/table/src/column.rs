@@ -1,7 +1,7 @@
 //! Columns and the constants that tables share.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A column as `meta.k8s.io/v1` `TableColumnDefinition` describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,18 @@ pub struct Printer {
     pub columns: &'static [Column],
     /// The cells of an object at a moment, as many as there are columns.
     pub cells: fn(&Value, Timestamp) -> Vec<Value>,
+}
+
+impl Printer {
+    /// `columnDefinitions` of a table.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<Value> {
+        let columns = self.columns.iter().map(|column| {
+            json!({"name": column.name, "type": column.kind, "format": column.format,
+                "description": column.description, "priority": column.priority})
+        });
+        columns.collect()
+    }
 }
 
 impl Column {

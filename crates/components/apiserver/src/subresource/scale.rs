@@ -11,6 +11,7 @@ use crate::apply::Configuration;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::call::Call;
 use crate::decode;
+use crate::encode;
 use crate::negotiate;
 use crate::options;
 use crate::patch::Patch;
@@ -47,7 +48,7 @@ pub(super) async fn answer(call: &Call, name: &str, body: RequestBody) -> Result
             write(call, name, paths, &change).await?
         }
     };
-    Ok(body::json(StatusCode::OK, &of(&shown, paths)))
+    Ok(body::json(StatusCode::OK, &encode::unstored(call.form, (SCALE.0, SCALE.2), of(&shown, paths))))
 }
 
 async fn write(

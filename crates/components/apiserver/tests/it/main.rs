@@ -23,5 +23,6 @@ mod remote;
 mod scale;
 mod server;
 mod serving;
+mod strictness;
 mod webhooks;
 mod websocket;

@@ -118,14 +118,18 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> (StatusCode, Value, Vec<String>) {
+        self.send_text(method, path, body.map(Value::to_string).unwrap_or_default()).await
+    }
+
+    /// As [`Client::send_for_warnings`], with a body that need not be JSON.
+    pub(crate) async fn send_text(&self, method: Method, path: &str, body: String) -> (StatusCode, Value, Vec<String>) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let typed = self.headers.iter().any(|(name, _)| name == "content-type");
         let request = if typed { request } else { request.header("content-type", "application/json") };
-        let request = request.body(Full::new(bytes)).unwrap();
+        let request = request.body(Full::new(Bytes::from(body))).unwrap();
         let service = match &self.user {
             Some(user) => self.api.service_as(user.clone()),
             None => self.api.service(),

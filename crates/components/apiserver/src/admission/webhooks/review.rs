@@ -134,8 +134,7 @@ pub(in super::super) async fn restore(
     let resource = seen.resource(context);
     let (group, version, kind) = context.kind();
     if *kind == *resource.declaration.kind {
-        let parsed = Parsed { value: object, duplicates: Vec::new() };
-        let mut object = decode::object(resource, parsed, FieldValidation::Ignore, &mut Vec::new())?;
+        let mut object = decode::object(resource, object.into(), FieldValidation::Ignore, &mut Vec::new())?;
         resource.declaration.default(&mut object);
         return match seen {
             Seen::Equivalent(_) => context.core.between(context.target.resource, object).await,
@@ -145,8 +144,9 @@ pub(in super::super) async fn restore(
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     decode::check_kind(&mut object, &api_version, kind)?;
     let schema = minato_schema::builtin(group, version, kind);
-    decode::conform(schema, &mut object, &[], FieldValidation::Ignore, &mut Vec::new())?;
-    Ok(object)
+    let mut parsed = Parsed::from(object);
+    decode::conform(schema, &mut parsed, FieldValidation::Ignore, &mut Vec::new())?;
+    Ok(parsed.value)
 }
 
 #[cfg(test)]

@@ -227,7 +227,10 @@ pub(super) const CLUSTER_ROLES: &[Role] = &[
         "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver",
         &["approve certificates.k8s.io signers kubernetes.io/kube-apiserver-client-kubelet"],
     ),
-    role("system:service-account-issuer-discovery", &["get /.well-known/openid-configuration,/openid/v1/jwks"]),
+    role(
+        "system:service-account-issuer-discovery",
+        &["get /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/"],
+    ),
     // Not upstream's: the parts of this program. Its controllers act as one user and delete objects of any kind; its
     // DNS publishes itself as a service.
     role("minato:controllers", &["* * *", "* *"]),
