@@ -17,6 +17,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 
 pub(crate) struct CertificateSigningRequest;
@@ -140,8 +141,9 @@ fn request(object: &Value, old: Option<&Value>, errors: &mut Errors) {
             errors.not_supported(&usages_at.index(index), usage.clone(), &USAGES);
         }
     }
+    let mut seen = Seen::new();
     for (index, usage) in usages.iter().enumerate() {
-        if usages[..index].contains(usage) {
+        if seen.again(usage) {
             errors.duplicate(&usages_at.index(index), usage.clone());
         }
     }
@@ -241,20 +243,20 @@ fn conditions(object: &Value, errors: &mut Errors) {
     let at = At::Root.field("status");
     let at = at.field("conditions");
     let conditions = object.or_null("status").list("conditions");
+    let mut before = Seen::new();
     for (index, condition) in conditions.iter().enumerate() {
         let at = at.index(index);
         let kind = condition.text("type");
-        let before = |kind: &str| conditions[..index].iter().any(|other| other.text("type") == kind);
         if kind.is_empty() {
             errors.required(&at.field("type"), "");
         }
         let statuses: &[&str] =
             if is_decision(kind) || kind == "Failed" { &["True"] } else { &["False", "True", "Unknown"] };
         check::one_of(condition, "status", statuses, &at, errors);
-        if kind == "Approved" && before("Denied") || kind == "Denied" && before("Approved") {
+        if kind == "Approved" && before.has("Denied") || kind == "Denied" && before.has("Approved") {
             errors.invalid(&at.field("type"), kind, "Approved and Denied conditions are mutually exclusive");
         }
-        if before(kind) {
+        if before.again(kind) {
             errors.duplicate(&at.field("type"), kind);
         }
     }

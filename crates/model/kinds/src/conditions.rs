@@ -6,6 +6,7 @@ use crate::error::Errors;
 use crate::names;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const REASON_BYTES_MAX: usize = 1024;
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
@@ -15,10 +16,11 @@ const REASON: &str = "a condition reason must start with alphabetic character, o
 pub(crate) fn validate(holder: &Value, at: &At<'_>, errors: &mut Errors) {
     let at = at.field("conditions");
     let conditions = holder.list("conditions");
+    let mut seen = Seen::new();
     for (index, condition) in conditions.iter().enumerate() {
         let at = at.index(index);
         let kind = condition.text("type");
-        if conditions[..index].iter().any(|other| other.text("type") == kind) {
+        if seen.again(kind) {
             errors.duplicate(&at.field("type"), kind);
         }
         errors.each_invalid(&at.field("type"), kind, names::qualified_name(kind));

@@ -39,7 +39,7 @@ impl Strategy for ConfigMap {
             bytes += decoded_bytes(value);
         }
         if bytes > DATA_BYTES_MAX {
-            errors.too_long(&At::Root, DATA_BYTES_MAX);
+            errors.too_long(&At::Root.key(""), DATA_BYTES_MAX);
         }
         errors.into_vec()
     }

@@ -10,6 +10,7 @@ use crate::error::{Errors, FieldError};
 use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 
 pub(crate) struct CustomResourceDefinition;
@@ -138,11 +139,12 @@ fn versions(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     }
     let mut stored = 0;
     let mut unique = true;
+    let mut seen = Seen::new();
     for (index, version) in versions.iter().enumerate() {
         let at = at.index(index);
         let name = version.text("name");
         errors.each_invalid(&at.field("name"), name, names::dns_1035_label(name));
-        unique &= !versions[..index].iter().any(|other| other.text("name") == name);
+        unique &= !seen.again(name);
         stored += usize::from(version.is("storage"));
         let schema_at = at.field("schema");
         if !version.or_null("schema").has("openAPIV3Schema") && !spec.is("preserveUnknownFields") {

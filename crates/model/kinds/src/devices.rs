@@ -20,6 +20,7 @@ use crate::pod::volumes::remote;
 use crate::read::{Fill, Read};
 use crate::resources;
 use crate::same::same;
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 
 pub(crate) use slice::ResourceSlice;
@@ -132,9 +133,10 @@ fn at_most(holder: &Value, name: &str, max: usize, at: &At<'_>, errors: &mut Err
 fn unique(holder: &Value, name: &str, key: &str, at: &At<'_>, errors: &mut Errors) {
     let at = at.field(name);
     let items = holder.list(name);
+    let mut seen = Seen::new();
     for (index, item) in items.iter().enumerate() {
         let value = item.text(key);
-        if items[..index].iter().any(|other| other.text(key) == value) {
+        if seen.again(value) {
             errors.duplicate(&at.index(index).field(key), value);
         }
     }
@@ -155,8 +157,9 @@ fn texts(
         check(text, &list_at.index(index), errors);
     }
     at_most(holder, name, max, at, errors);
+    let mut seen = Seen::new();
     for (index, text) in texts.iter().enumerate() {
-        if texts[..index].contains(text) {
+        if seen.again(text) {
             errors.duplicate(&list_at.index(index), *text);
         }
     }

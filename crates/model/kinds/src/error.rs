@@ -116,6 +116,16 @@ impl fmt::Display for FieldError {
 
 impl std::error::Error for FieldError {}
 
+/// About how long a value is as JSON.
+fn bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| 1 + bytes(item)).sum(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| 4 + key.len() + bytes(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 4,
+    }
+}
+
 /// JSON as Go writes it, with HTML's special characters escaped.
 fn go_json(value: &Value) -> String {
     let text = value.to_string();
@@ -152,39 +162,76 @@ fn quote_into(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// The complaints gathered on a walk. Costs nothing while there are none.
+/// What the complaints about one object may weigh, in bytes: nobody reads more, and an object may have a hundred thousand
+/// wrong items, each of which is shown.
+const BYTES_MAX: usize = 256 * 1024;
+/// What a complaint weighs besides its texts.
+const COMPLAINT_BYTES: usize = 64;
+
+/// The complaints gathered on a walk, as many as are worth reading. Costs nothing while there are none.
 #[derive(Debug, Default)]
-pub struct Errors(Vec<FieldError>);
+pub struct Errors {
+    list: Vec<FieldError>,
+    bytes: usize,
+    left_out: usize,
+}
 
 impl Errors {
     /// None yet.
     pub fn new() -> Errors {
-        Errors(Vec::new())
+        Errors::default()
     }
 
     /// What was gathered, in order.
-    pub fn into_vec(self) -> Vec<FieldError> {
-        self.0
+    pub fn into_vec(mut self) -> Vec<FieldError> {
+        if self.left_out > 0 {
+            self.list.push(FieldError {
+                path: FieldPath::new("<nil>"),
+                kind: FieldErrorKind::TooMany,
+                value: Value::from(self.left_out),
+                detail: "these further errors are not listed".to_owned(),
+            });
+        }
+        self.list
     }
 
     /// Whether nothing was wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// How many complaints there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len() + self.left_out
+    }
+
+    /// Whether further complaints are only counted: who would have to make a large value for one need not.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= BYTES_MAX
     }
 
     /// Adds complaints that were gathered elsewhere.
     pub fn extend(&mut self, errors: impl IntoIterator<Item = FieldError>) {
-        self.0.extend(errors);
+        errors.into_iter().for_each(|error| self.add(error));
     }
 
     #[cold]
     fn push(&mut self, at: &At<'_>, kind: FieldErrorKind, value: Value, detail: String) {
-        self.0.push(FieldError { path: at.path(), kind, value, detail });
+        if self.is_full() {
+            self.left_out += 1;
+        } else {
+            self.add(FieldError { path: at.path(), kind, value, detail });
+        }
+    }
+
+    #[cold]
+    fn add(&mut self, error: FieldError) {
+        if self.is_full() {
+            self.left_out += 1;
+            return;
+        }
+        self.bytes += COMPLAINT_BYTES + error.path.as_str().len() + error.detail.len() + bytes(&error.value);
+        self.list.push(error);
     }
 
     /// A value is missing.

@@ -14,6 +14,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 
 pub(crate) struct FlowSchema;
@@ -91,10 +92,11 @@ fn conditions(object: &Value, errors: &mut Errors) {
     let at = At::Root.field("status");
     let at = at.field("conditions");
     let conditions = object.or_null("status").list("conditions");
+    let mut seen = Seen::new();
     for (index, condition) in conditions.iter().enumerate() {
         let at = at.index(index);
         let kind = condition.text("type");
-        if conditions[..index].iter().any(|other| other.text("type") == kind) {
+        if seen.again(kind) {
             errors.duplicate(&at.field("type"), kind);
         }
         if kind.is_empty() {

@@ -51,6 +51,7 @@ mod resources;
 mod review;
 mod runtime_class;
 mod same;
+mod seen;
 mod selectable;
 mod selector;
 mod service;

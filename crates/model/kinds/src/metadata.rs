@@ -7,6 +7,7 @@ use crate::error::{Errors, FieldError};
 use crate::names;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 const MANAGER_BYTES_MAX: usize = 128;
@@ -104,8 +105,8 @@ pub(crate) fn builtin_finalizer(finalizer: &str, at: &At<'_>, errors: &mut Error
 }
 
 fn no_new_finalizers(new: &Value, old: &Value, at: &At<'_>, errors: &mut Errors) {
-    let mut extra: Vec<&str> =
-        new.texts("finalizers").filter(|finalizer| !old.texts("finalizers").any(|old| old == *finalizer)).collect();
+    let before = Seen::of(old.texts("finalizers"));
+    let mut extra: Vec<&str> = new.texts("finalizers").filter(|finalizer| !before.has(*finalizer)).collect();
     if !extra.is_empty() {
         extra.sort_unstable();
         extra.dedup();
@@ -186,6 +187,8 @@ fn owner_references(metadata: &Value, at: &At<'_>, errors: &mut Errors) {
         if reference.is("controller") {
             let this = format!("{kind}/{}", reference.text("name"));
             match &controller {
+                // The complaint shows all references, however many they are.
+                Some(_) if errors.is_full() => break,
                 Some(first) => {
                     let detail = format!(
                         "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"

@@ -9,6 +9,7 @@ use crate::path::At;
 use crate::pod::scheduling::taint_effect;
 use crate::read::{Fill, Read};
 use crate::resources;
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 use crate::warnings::{self, Warnings};
 
@@ -90,8 +91,9 @@ fn any_update(new: &Value, old: &Value, errors: &mut Errors) {
     let at = At::Root.field("status");
     let at = at.field("addresses");
     let addresses = status.list("addresses");
+    let mut seen = Seen::new();
     for (index, address) in addresses.iter().enumerate() {
-        if addresses[..index].contains(address) {
+        if seen.again(address) {
             errors.duplicate(&at.index(index), address.clone());
         }
     }
@@ -115,6 +117,7 @@ fn any_update(new: &Value, old: &Value, errors: &mut Errors) {
 /// The reference reports taints below `metadata`; so be it.
 fn taints(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let taints = spec.list("taints");
+    let mut seen = Seen::new();
     for (index, taint) in taints.iter().enumerate() {
         let at = at.index(index);
         let (key, effect) = (taint.text("key"), taint.text("effect"));
@@ -128,7 +131,7 @@ fn taints(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         } else {
             taint_effect(effect, &at.field("effect"), errors);
         }
-        if taints[..index].iter().any(|other| other.text("key") == key && other.text("effect") == effect) {
+        if seen.again((key, effect)) {
             errors.duplicate_because(&at, taint.clone(), "taints must be unique by key and effect pair");
         }
     }
@@ -147,13 +150,14 @@ fn amounts(status: &Value, errors: &mut Errors) {
 fn pod_cidrs(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let ranges = spec.list("podCIDRs");
     let mut families = (0, 0);
+    let mut seen = Seen::new();
     for (index, range) in ranges.iter().enumerate() {
         match check::cidr(range.as_str().unwrap_or_default(), &at.index(index), errors) {
             Some((address, _)) if address.is_ipv4() => families.0 += 1,
             Some(_) => families.1 += 1,
             None => {}
         }
-        if ranges[..index].contains(range) {
+        if seen.again(range) {
             errors.duplicate(&at.index(index), range.clone());
         }
     }

@@ -7,6 +7,7 @@ use crate::error::Errors;
 use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
+use crate::seen::Seen;
 
 const NEGATIVE: &str = "must be greater than or equal to 0";
 const HUGE_PAGES: &str = "hugepages-";
@@ -279,7 +280,7 @@ fn one_requirement(name: &str, value: &Value, at: &At<'_>, errors: &mut Errors) 
 }
 
 fn claims(resources: &Value, claim_names: &[&str], at: &At<'_>, errors: &mut Errors) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = Seen::new();
     for (index, claim) in resources.list("claims").iter().enumerate() {
         let at = at.index(index);
         let name = claim.text("name");
@@ -287,10 +288,9 @@ fn claims(resources: &Value, claim_names: &[&str], at: &At<'_>, errors: &mut Err
             errors.required(&at, "");
             continue;
         }
-        if seen.contains(&name) {
+        if seen.again(name) {
             errors.duplicate(&at, name);
         }
-        seen.push(name);
         if !claim_names.contains(&name) {
             let mut known = claim_names.to_vec();
             known.sort_unstable();

@@ -12,6 +12,9 @@ use crate::path::At;
 use crate::pod::warnings as pod;
 use crate::read::Read;
 
+/// More than this nobody is told of one object: answers have room for far less.
+const WARNINGS_MAX: usize = 1_000;
+
 /// The warnings gathered on a walk. Costs nothing while there are none.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings(Vec<String>);
@@ -20,7 +23,9 @@ impl Warnings {
     /// Says `text` of the field `at`.
     #[cold]
     pub(crate) fn push(&mut self, at: &At<'_>, text: impl Display) {
-        self.0.push(format!("{at}: {text}"));
+        if self.0.len() < WARNINGS_MAX {
+            self.0.push(format!("{at}: {text}"));
+        }
     }
 
     /// Says `text` of the object.

@@ -7,6 +7,7 @@ use crate::error::Errors;
 use crate::names;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const CONDITIONS_MAX: usize = 64;
 
@@ -17,6 +18,7 @@ pub(super) fn validate(holder: &Value, at: &At<'_>, errors: &mut Errors) {
     if conditions.len() > CONDITIONS_MAX {
         errors.too_many(&at, conditions.len(), CONDITIONS_MAX);
     }
+    let mut seen = Seen::new();
     for (index, condition) in conditions.iter().enumerate() {
         let at = at.index(index);
         if condition.text("expression").trim().is_empty() {
@@ -24,7 +26,7 @@ pub(super) fn validate(holder: &Value, at: &At<'_>, errors: &mut Errors) {
         }
         check::required_named(condition, "name", names::qualified_name, &at, errors);
         let name = condition.text("name");
-        if !name.is_empty() && conditions[..index].iter().any(|other| other.text("name") == name) {
+        if !name.is_empty() && seen.again(name) {
             errors.duplicate(&at.field("name"), name);
         }
     }

@@ -9,6 +9,7 @@ use crate::metadata::label_selector;
 use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 
 const AUDIT_ANNOTATIONS_MAX: usize = 20;
@@ -132,6 +133,7 @@ fn param_kind(kind: &Value, at: &At<'_>, errors: &mut Errors) {
 
 fn variables(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let variables = spec.list("variables");
+    let mut seen = Seen::new();
     for (index, variable) in variables.iter().enumerate() {
         let at = at.index(index);
         let name = variable.text("name");
@@ -142,7 +144,7 @@ fn variables(spec: &Value, at: &At<'_>, errors: &mut Errors) {
         } else if !names::c_identifier(name).is_empty() {
             errors.invalid(&at.field("name"), name, "name is not a valid CEL identifier");
         }
-        if !name.is_empty() && variables[..index].iter().any(|other| other.text("name") == name) {
+        if !name.is_empty() && seen.again(name) {
             errors.duplicate(&at.field("name"), name);
         }
     }
@@ -174,6 +176,7 @@ fn audit_annotations(spec: &Value, policy: &str, at: &At<'_>, errors: &mut Error
         let detail = format!("must not have more than {AUDIT_ANNOTATIONS_MAX} auditAnnotations");
         errors.invalid(at, annotations.to_vec(), detail);
     }
+    let mut seen = Seen::new();
     for (index, annotation) in annotations.iter().enumerate() {
         let at = at.index(index);
         let key = annotation.text("key");
@@ -188,7 +191,7 @@ fn audit_annotations(spec: &Value, policy: &str, at: &At<'_>, errors: &mut Error
             }
             _ => {}
         }
-        if annotations[..index].iter().any(|other| other.text("key") == key) {
+        if seen.again(key) {
             errors.duplicate(&at.field("key"), key);
         }
     }
@@ -279,11 +282,12 @@ impl Strategy for PolicyBinding {
             if actions.is_empty() {
                 errors.required(&actions_at, "at least one validation action is required");
             }
+            let mut seen = Seen::new();
             for (index, action) in actions.iter().enumerate() {
                 if !matches!(*action, "Audit" | "Deny" | "Warn") {
                     errors.not_supported(&actions_at.index(index), *action, &["Audit", "Deny", "Warn"]);
                 }
-                if actions[..index].contains(action) {
+                if seen.again(action) {
                     errors.duplicate(&actions_at.index(index), *action);
                 }
             }

@@ -8,6 +8,7 @@ use crate::metadata::label_selector;
 use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
+use crate::seen::Seen;
 
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 
@@ -43,9 +44,10 @@ pub(super) fn match_resources(constraints: &Value, at: &At<'_>, errors: &mut Err
             let at = list_at.index(index);
             let names_at = at.field("resourceNames");
             let names: Vec<&str> = rule.texts("resourceNames").collect();
+            let mut seen = Seen::new();
             for (index, name) in names.iter().enumerate() {
                 errors.each_invalid(&names_at.index(index), name, names::path_segment(name));
-                if names[..index].contains(name) {
+                if seen.again(name) {
                     errors.duplicate(&names_at.index(index), *name);
                 }
             }
@@ -86,6 +88,7 @@ fn resources(rule: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.required(at, "");
     }
     let mut whole = false;
+    let mut before = Seen::new();
     for (index, resource) in resources.iter().enumerate() {
         let at = at.index(index);
         if resource.is_empty() {
@@ -97,12 +100,13 @@ fn resources(rule: &Value, at: &At<'_>, errors: &mut Errors) {
             whole = *resource != "*";
             continue;
         };
-        for wider in [format!("{name}/*"), format!("*/{part}")] {
-            if resources[..index].contains(&wider.as_str()) {
+        for (wider, place) in [(format!("{name}/*"), (name, "*")), (format!("*/{part}"), ("*", part))] {
+            if before.has(place) {
                 let detail = format!("if '{wider}' is present, must not specify {resource}");
                 errors.invalid(&at, *resource, detail);
             }
         }
+        before.again((name, part));
     }
     let all = || rule.list("resources").to_vec();
     if resources.len() > 1 && resources.contains(&"*/*") {

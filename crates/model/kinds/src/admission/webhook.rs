@@ -10,6 +10,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 
 const TIMEOUT_SECONDS_MAX: i64 = 30;
@@ -47,11 +48,12 @@ impl Strategy for WebhookConfiguration {
         let mut errors = Errors::new();
         let at = At::Root.field("webhooks");
         let webhooks = object.list("webhooks");
+        let mut seen = Seen::new();
         for (index, webhook) in webhooks.iter().enumerate() {
             let at = at.index(index);
             self.webhook(webhook, &at, &mut errors);
             let name = webhook.text("name");
-            if !name.is_empty() && webhooks[..index].iter().any(|other| other.text("name") == name) {
+            if !name.is_empty() && seen.again(name) {
                 errors.duplicate(&at.field("name"), name);
             }
         }
@@ -121,9 +123,10 @@ fn review_versions(webhook: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.required(at, "must specify one of v1, v1beta1");
         return;
     }
+    let mut seen = Seen::new();
     for (index, version) in versions.iter().enumerate() {
         errors.each_invalid(&at.index(index), version, names::dns_1035_label(version));
-        if versions[..index].contains(version) {
+        if seen.again(version) {
             errors.invalid(&at.index(index), *version, "duplicate version");
         }
     }

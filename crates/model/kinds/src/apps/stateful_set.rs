@@ -14,6 +14,7 @@ use crate::path::At;
 use crate::pod::{defaults, template};
 use crate::read::{Fill, Read};
 use crate::same::same_value;
+use crate::seen::Seen;
 use crate::selector::{self, Selector};
 use crate::strategy::Strategy;
 use crate::volume_claim;
@@ -209,9 +210,10 @@ fn complete<'a>(template: &'a Value, spec: &Value) -> Cow<'a, Value> {
         pod.remove("subdomain");
         pod.remove("hostname");
         let names: Vec<&str> = claims.iter().map(|claim| claim.or_null("metadata").text("name")).collect();
+        let replaced = Seen::of(names.iter().copied());
         let mut volumes: Vec<Value> =
             names.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}})).collect();
-        volumes.extend(pod.list("volumes").iter().filter(|volume| !names.contains(&volume.text("name"))).cloned());
+        volumes.extend(pod.list("volumes").iter().filter(|volume| !replaced.has(volume.text("name"))).cloned());
         pod.set("volumes", volumes);
     }
     Cow::Owned(template)

@@ -8,6 +8,7 @@ use crate::error::Errors;
 use crate::names;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const RULES_MAX: usize = 20;
 const CODES_MAX: usize = 255;
@@ -97,12 +98,13 @@ fn exit_codes(spec: &Value, codes: &Value, at: &At<'_>, errors: &mut Errors) {
     } else if values.len() > CODES_MAX {
         errors.too_many(&at, values.len(), CODES_MAX);
     }
+    let mut seen = Seen::new();
     for (index, value) in values.iter().enumerate() {
         let at = at.index(index);
         if codes.text("operator") == "In" && value.as_i64() == Some(0) {
             errors.invalid(&at, 0, "must not be 0 for the In operator");
         }
-        if values[..index].contains(value) {
+        if seen.again(value) {
             errors.duplicate(&at, value.clone());
         }
     }

@@ -10,6 +10,7 @@ use crate::error::Errors;
 use crate::path::At;
 use crate::read::Read;
 use crate::same::same;
+use crate::seen::Seen;
 
 /// The conditions that mean something for these rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,17 +67,15 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut Errors) {
 
 fn uncounted(status: &Value, at: &At<'_>, errors: &mut Errors) {
     let pods = status.or_null("uncountedTerminatedPods");
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = Seen::new();
     for list in ["succeeded", "failed"] {
         let at = at.field(list);
         for (index, uid) in pods.texts(list).enumerate() {
             let at = at.index(index);
             if uid.is_empty() {
                 errors.invalid(&at, uid, "must not be empty");
-            } else if seen.contains(&uid) {
+            } else if seen.again(uid) {
                 errors.duplicate(&at, uid);
-            } else {
-                seen.push(uid);
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::path::At;
 use crate::pod::scheduling::node_selector;
 use crate::read::Read;
 use crate::resources::quantity_of;
+use crate::seen::Seen;
 
 const ATTRIBUTES_MAX: usize = 32;
 const VALUE_BYTES_MAX: usize = 64;
@@ -118,12 +119,13 @@ fn options(values: &[Value], default: Quantity, most: Quantity, at: &At<'_>, err
             errors.invalid(&at.index(index + 1), pair[1].to_string(), "values must be sorted in ascending order");
         }
     }
+    let mut seen = Seen::new();
     for (index, value) in values.iter().enumerate() {
         let at = at.index(index);
         if *value > most {
             errors.invalid(&at, value.to_string(), format!("option is larger than capacity value: {most}"));
         }
-        if values[..index].contains(value) {
+        if seen.again(value) {
             errors.duplicate(&at, value.to_string());
         }
     }

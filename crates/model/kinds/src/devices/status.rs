@@ -14,6 +14,7 @@ use crate::path::At;
 use crate::pod::scheduling::node_selector;
 use crate::pod::volumes::remote;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const CONSUMERS_MAX: usize = 256;
 const RESULTS_MAX: usize = 32;
@@ -42,10 +43,11 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut Errors) {
     let allocated: Vec<DeviceId<'_>> = allocation.or_null("devices").list("results").iter().map(id).collect();
     let devices_at = at.field("devices");
     let devices = status.list("devices");
+    let mut seen = Seen::new();
     for (index, device) in devices.iter().enumerate() {
         let at = devices_at.index(index);
         self::device(device, &allocated, &at, errors);
-        if devices[..index].iter().any(|other| id(other) == id(device)) {
+        if seen.again(id(device)) {
             errors.duplicate(&at.field("deviceID"), shown(device));
         }
     }

@@ -10,6 +10,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 
 pub(crate) struct EndpointSlice;
@@ -124,10 +125,11 @@ fn hints(endpoint: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.too_many(&at, zones.len(), ZONE_HINTS_MAX);
         return;
     }
+    let mut seen = Seen::new();
     for (index, zone) in zones.iter().enumerate() {
         let at = at.index(index);
         let name = zone.text("name");
-        if zones[..index].iter().any(|other| other.text("name") == name) {
+        if seen.again(name) {
             errors.duplicate(&at.field("name"), name);
         }
         errors.each_invalid(&at.field("name"), name, names::label_value(name));
@@ -140,13 +142,14 @@ fn ports(slice: &Value, at: &At<'_>, errors: &mut Errors) {
         errors.too_many(at, ports.len(), PORTS_MAX);
         return;
     }
+    let mut seen = Seen::new();
     for (index, port) in ports.iter().enumerate() {
         let at = at.index(index);
         let name = port.text("name");
         if !name.is_empty() {
             errors.each_invalid(&at.field("name"), name, names::dns_label(name));
         }
-        if ports[..index].iter().any(|other| other.text("name") == name) {
+        if seen.again(name) {
             errors.duplicate(&at.field("name"), name);
         }
         check::one_of(port, "protocol", &PROTOCOLS, &at, errors);

@@ -12,6 +12,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::Read;
 use crate::resources;
+use crate::seen::Seen;
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
@@ -38,11 +39,12 @@ fn regular(spec: &Value, around: &Surroundings<'_>, at: &At<'_>, errors: &mut Er
         errors.required(at, "");
         return;
     }
+    let mut seen = Seen::new();
     for (index, container) in containers.iter().enumerate() {
         let at = at.index(index);
         one(container, around, &at, errors);
         let name = container.text("name");
-        if containers[..index].iter().any(|other| other.text("name") == name) {
+        if seen.again(name) {
             errors.duplicate(&at.field("name"), name);
         }
         probes::validate(container, around.grace_period, &at, errors);
@@ -53,6 +55,7 @@ fn regular(spec: &Value, around: &Surroundings<'_>, at: &At<'_>, errors: &mut Er
 
 fn init(spec: &Value, around: &Surroundings<'_>, at: &At<'_>, errors: &mut Errors) {
     let containers = spec.list("initContainers");
+    let mut seen = Seen::of(names_of(spec, "containers"));
     for (index, container) in containers.iter().enumerate() {
         let list_at = at;
         let at = at.index(index);
@@ -60,8 +63,7 @@ fn init(spec: &Value, around: &Surroundings<'_>, at: &At<'_>, errors: &mut Error
         restart::validate(container, &at, errors);
         let sidecar = container.text("restartPolicy") == "Always";
         let name = container.text("name");
-        let mut others = spec.list("containers").iter().chain(&containers[..index]);
-        if !name.is_empty() && others.any(|other| other.text("name") == name) {
+        if !name.is_empty() && seen.again(name) {
             errors.duplicate(&at.field("name"), name);
         }
         host_ports(std::slice::from_ref(container), list_at, errors);
@@ -96,17 +98,18 @@ fn ephemeral(spec: &Value, around: &Surroundings<'_>, at: &At<'_>, errors: &mut 
         "lifecycle",
     ];
     let containers = spec.list("ephemeralContainers");
+    let lasting = Seen::of(names_of(spec, "containers").chain(names_of(spec, "initContainers")));
+    let mut seen = Seen::new();
     for (index, container) in containers.iter().enumerate() {
         let at = at.index(index);
         one(container, around, &at, errors);
         image_whitespace(container, &at, errors);
-        let lasting = || spec.list("containers").iter().chain(spec.list("initContainers"));
         let name = container.text("name");
-        if lasting().chain(&containers[..index]).any(|other| other.text("name") == name) {
+        if seen.again(name) || lasting.has(name) {
             errors.duplicate(&at.field("name"), name);
         }
         let target = container.text("targetContainerName");
-        if !target.is_empty() && !lasting().any(|other| other.text("name") == target) {
+        if !target.is_empty() && !lasting.has(target) {
             errors.not_found(&at.field("targetContainerName"), target);
         }
         for field in NOT_ALLOWED {
@@ -124,6 +127,10 @@ fn ephemeral(spec: &Value, around: &Surroundings<'_>, at: &At<'_>, errors: &mut 
             }
         }
     }
+}
+
+fn names_of<'a>(spec: &'a Value, list: &'a str) -> impl Iterator<Item = &'a str> {
+    spec.list(list).iter().map(|container| container.text("name"))
 }
 
 /// What holds for every container.
@@ -161,12 +168,13 @@ pub(super) fn image_whitespace(container: &Value, at: &At<'_>, errors: &mut Erro
 
 fn ports(container: &Value, at: &At<'_>, errors: &mut Errors) {
     let ports = container.list("ports");
+    let mut seen = Seen::new();
     for (index, port) in ports.iter().enumerate() {
         let at = at.index(index);
         let name = port.text("name");
         if !name.is_empty() {
             let complaints = names::port_name(name);
-            if complaints.is_empty() && ports[..index].iter().any(|other| other.text("name") == name) {
+            if complaints.is_empty() && seen.again(name) {
                 errors.duplicate(&at.field("name"), name);
             }
             errors.each_invalid(&at.field("name"), name, complaints);
@@ -187,7 +195,7 @@ fn ports(container: &Value, at: &At<'_>, errors: &mut Errors) {
 
 /// Two containers cannot have the same port of the host.
 fn host_ports(containers: &[Value], at: &At<'_>, errors: &mut Errors) {
-    let mut seen: Vec<(&str, &str, i64)> = Vec::new();
+    let mut seen = Seen::new();
     for (index, container) in containers.iter().enumerate() {
         let at = at.index(index);
         let at = at.field("ports");
@@ -197,11 +205,9 @@ fn host_ports(containers: &[Value], at: &At<'_>, errors: &mut Errors) {
                 continue;
             }
             let key = (port.text("protocol"), port.text("hostIP"), number);
-            if seen.contains(&key) {
+            if seen.again(key) {
                 let at = at.index(index);
                 errors.duplicate(&at.field("hostPort"), format!("{}/{}/{}", key.0, key.1, key.2));
-            } else {
-                seen.push(key);
             }
         }
     }
@@ -209,9 +215,10 @@ fn host_ports(containers: &[Value], at: &At<'_>, errors: &mut Errors) {
 
 fn resize_policy(container: &Value, restart_policy: &str, at: &At<'_>, errors: &mut Errors) {
     let policies = container.list("resizePolicy");
+    let mut seen = Seen::new();
     for (index, policy) in policies.iter().enumerate() {
         let resource = policy.text("resourceName");
-        if policies[..index].iter().any(|other| other.text("resourceName") == resource) {
+        if seen.again(resource) {
             errors.duplicate(&at.index(index), resource);
         }
         match resource {

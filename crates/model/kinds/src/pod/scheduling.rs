@@ -8,6 +8,7 @@ use crate::metadata::{label_map, label_selector};
 use crate::names;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
@@ -163,37 +164,40 @@ fn label_keys(term: &Value, at: &At<'_>, errors: &mut Errors) {
 
 fn gates(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let gates = spec.list("schedulingGates");
+    let mut seen = Seen::new();
     for (index, gate) in gates.iter().enumerate() {
         let at = at.index(index);
         let name = gate.text("name");
         errors.each_invalid(&at, name, names::qualified_name(name));
-        if gates[..index].iter().any(|other| other.text("name") == name) {
+        if seen.again(name) {
             errors.duplicate(&at, name);
         }
     }
 }
 
-fn topology_spread(spec: &Value, at: &At<'_>, errors: &mut Errors) {
+fn topology_spread<'a>(spec: &'a Value, at: &At<'_>, errors: &mut Errors) {
     const WHEN: [&str; 2] = ["DoNotSchedule", "ScheduleAnyway"];
     const POLICIES: [&str; 2] = ["Honor", "Ignore"];
     const ABOVE_ZERO: &str = "must be greater than zero";
     let constraints = spec.list("topologySpreadConstraints");
-    for (index, constraint) in constraints.iter().enumerate() {
+    let pair = |constraint: &'a Value| (constraint.text("topologyKey"), constraint.text("whenUnsatisfiable"));
+    let mut later = Seen::new();
+    // Complained of is the first of two, so the list is read from its end.
+    let mut repeated: Vec<bool> = constraints.iter().rev().map(|constraint| later.again(pair(constraint))).collect();
+    repeated.reverse();
+    for (index, (constraint, again)) in constraints.iter().zip(repeated).enumerate() {
         let at = at.index(index);
         let skew = constraint.int("maxSkew").unwrap_or(0);
         if skew <= 0 {
             errors.invalid(&at.field("maxSkew"), skew, ABOVE_ZERO);
         }
-        let (key, when) = (constraint.text("topologyKey"), constraint.text("whenUnsatisfiable"));
+        let (key, when) = pair(constraint);
         if key.is_empty() {
             errors.required(&at.field("topologyKey"), "can not be empty");
         }
         if !WHEN.contains(&when) {
             errors.not_supported(&at.field("whenUnsatisfiable"), when, &WHEN);
         }
-        let again = constraints[index + 1..]
-            .iter()
-            .any(|other| other.text("topologyKey") == key && other.text("whenUnsatisfiable") == when);
         if again {
             errors.duplicate(&at.field("{topologyKey, whenUnsatisfiable}"), format!("{{{key}, {when}}}"));
         }

@@ -7,6 +7,7 @@ use crate::error::Errors;
 use crate::names;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const SECCOMP_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 const SYSCTL: &str = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
@@ -150,6 +151,7 @@ fn is_sysctl(name: &str) -> bool {
 
 fn sysctls(spec: &Value, context: &Value, at: &At<'_>, errors: &mut Errors) {
     let sysctls = context.list("sysctls");
+    let mut seen = Seen::new();
     for (index, sysctl) in sysctls.iter().enumerate() {
         let at = at.index(index);
         let at = at.field("name");
@@ -158,7 +160,7 @@ fn sysctls(spec: &Value, context: &Value, at: &At<'_>, errors: &mut Errors) {
             errors.required(&at, "");
         } else if !is_sysctl(name) {
             errors.invalid(&at, name, SYSCTL);
-        } else if sysctls[..index].iter().any(|other| other.text("name") == name) {
+        } else if seen.again(name) {
             errors.duplicate(&at, name);
         }
         let dotted = name.replace('/', ".");

@@ -10,6 +10,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::Read;
 use crate::resources;
+use crate::seen::Seen;
 
 const RESTART_POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
 const ACTIVE_DEADLINE_MAX: i64 = i32::MAX as i64;
@@ -76,12 +77,13 @@ pub(crate) fn validate(spec: &Value, context: &Context<'_>, at: &At<'_>, errors:
 /// Checks `spec.resourceClaims`; answers their names.
 fn resource_claims<'a>(spec: &'a Value, at: &At<'_>, errors: &mut Errors) -> Vec<&'a str> {
     let mut seen: Vec<&str> = Vec::new();
+    let mut known = Seen::new();
     for (index, claim) in spec.list("resourceClaims").iter().enumerate() {
         let at = at.index(index);
         let name = claim.text("name");
         if name.is_empty() {
             errors.required(&at.field("name"), "");
-        } else if seen.contains(&name) {
+        } else if known.again(name) {
             errors.duplicate(&at.field("name"), name);
         } else {
             errors.each_invalid(&at.field("name"), name, names::dns_label(name));

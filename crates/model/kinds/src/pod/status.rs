@@ -8,6 +8,7 @@ use crate::error::Errors;
 use crate::names;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const SYSTEM_CONDITIONS: [&str; 3] = ["PodScheduled", "Ready", "Initialized"];
 
@@ -73,6 +74,7 @@ fn addresses(status: &Value, list: &str, at: &At<'_>, errors: &mut Errors) {
     let at = at.field(list);
     let entries = status.list(list);
     let mut families = (0, 0);
+    let mut seen = Seen::new();
     for (index, entry) in entries.iter().enumerate() {
         let at = at.index(index);
         let text = entry.text("ip");
@@ -81,7 +83,7 @@ fn addresses(status: &Value, list: &str, at: &At<'_>, errors: &mut Errors) {
             Some(_) => families.1 += 1,
             None => {}
         }
-        if entries[..index].iter().any(|other| other.text("ip") == text) {
+        if seen.again(text) {
             errors.duplicate(&at, entry.clone());
         }
     }

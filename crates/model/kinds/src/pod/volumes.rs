@@ -3,6 +3,8 @@
 mod projected;
 pub(crate) mod remote;
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::Context;
@@ -13,6 +15,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::resources;
+use crate::seen::Seen;
 
 /// The order in which the API looks at volume sources: the second one found is one too many.
 const SOURCES: [&str; 30] = [
@@ -114,18 +117,19 @@ fn default_source(name: &str, source: &mut Value) {
 }
 
 /// What containers may mount: volumes by name.
-pub(super) struct Volumes<'a>(Vec<(&'a str, &'a Value)>);
+pub(super) struct Volumes<'a>(HashMap<&'a str, &'a Value>);
 
 impl<'a> Volumes<'a> {
     pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
-        self.0.iter().find(|(known, _)| *known == name).map(|(_, volume)| *volume)
+        self.0.get(name).copied()
     }
 }
 
 /// Checks the volumes of a pod spec; answers those that containers may mount.
 pub(super) fn validate<'a>(spec: &'a Value, context: &Context<'_>, at: &At<'_>, errors: &mut Errors) -> Volumes<'a> {
     let list = spec.list("volumes");
-    let mut volumes: Vec<(&str, &Value)> = Vec::with_capacity(list.len());
+    let mut volumes: HashMap<&str, &Value> = HashMap::with_capacity(list.len());
+    let created = Seen::of(list.iter().filter(|volume| volume.has("ephemeral")).map(|volume| volume.text("name")));
     let at = at.field("volumes");
     for (index, volume) in list.iter().enumerate() {
         let at = at.index(index);
@@ -133,26 +137,24 @@ pub(super) fn validate<'a>(spec: &'a Value, context: &Context<'_>, at: &At<'_>, 
         let name = volume.text("name");
         source(volume, name, context, &at, errors);
         check::required_named(volume, "name", names::dns_label, &at, errors);
-        if volumes.iter().any(|(known, _)| *known == name) {
+        if volumes.contains_key(name) {
             errors.duplicate(&at.field("name"), name);
         }
         if errors.len() == before {
-            volumes.push((name, volume));
+            volumes.insert(name, volume);
         }
         if let Some(claim) = volume.at("persistentVolumeClaim").filter(|_| !context.name.is_empty()) {
-            created_claim(claim, list, context, &at, errors);
+            created_claim(claim, &created, context, &at, errors);
         }
     }
     Volumes(volumes)
 }
 
 /// A claim that is made for an ephemeral volume of the same pod cannot be used as a claim that exists.
-fn created_claim(claim: &Value, volumes: &[Value], context: &Context<'_>, at: &At<'_>, errors: &mut Errors) {
+fn created_claim(claim: &Value, created: &Seen<&str>, context: &Context<'_>, at: &At<'_>, errors: &mut Errors) {
     let name = claim.text("claimName");
-    let created = volumes.iter().filter(|volume| volume.has("ephemeral")).any(|volume| {
-        name.strip_prefix(context.name).and_then(|rest| rest.strip_prefix('-')) == Some(volume.text("name"))
-    });
-    if created {
+    let of_pod = name.strip_prefix(context.name).and_then(|rest| rest.strip_prefix('-'));
+    if of_pod.is_some_and(|volume| created.has(volume)) {
         let at = at.field("persistentVolumeClaim");
         errors.invalid(
             &at.field("claimName"),

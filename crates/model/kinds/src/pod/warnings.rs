@@ -1,14 +1,19 @@
 //! What users should know of pods and pod templates that are valid.
 
+use std::collections::{HashMap, HashSet};
+
 use minato_quantity::Quantity;
 use serde_json::Value;
 
 use crate::path::At;
 use crate::read::Read;
 use crate::resources::quantity_of;
+use crate::seen::Seen;
 use crate::volume_claim;
 use crate::warnings::{Warnings, node_expressions, old_node_label};
 
+/// With how many of the same ports a port is compared.
+const REPEATS_MAX: usize = 16;
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 const NO_SELECTOR: &str = "a null labelSelector results in matching no pod";
@@ -149,7 +154,7 @@ fn pod_affinity(affinity: &Value, at: &At<'_>, warnings: &mut Warnings) {
 
 fn volumes(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
     let volumes = spec.list("volumes");
-    let mut tokens: Vec<&str> = Vec::new();
+    let mut tokens = HashSet::new();
     for (index, volume) in volumes.iter().enumerate() {
         let at = at.index(index);
         for (name, source) in volume.as_object().into_iter().flatten() {
@@ -175,7 +180,7 @@ fn volumes(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
         let at = at.field("sources");
         for source in volume.or_null("projected").list("sources") {
             let mut again = |path: &str, at: &At<'_>| {
-                if tokens.contains(&path) {
+                if tokens.contains(path) {
                     warnings.push(at, format_args!("has duplicated path with ServiceAccountToken {path:?}"));
                 }
             };
@@ -197,9 +202,10 @@ fn repeats(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
     for (list, key) in [("hostAliases", "ip"), ("imagePullSecrets", "name")] {
         let at = at.field(list);
         let entries = spec.list(list);
+        let mut seen = Seen::new();
         for (index, entry) in entries.iter().enumerate() {
             let value = entry.text(key);
-            if entries[..index].iter().any(|other| other.text(key) == value) {
+            if seen.again(value) {
                 warnings.push(&at.index(index).field(key), format_args!("duplicate {key} {value:?}"));
             }
         }
@@ -251,9 +257,10 @@ fn profiles(spec: &Value, annotations: &Value, is_template: bool, at: &At<'_>, w
 /// Variables that are defined again without building on their former value.
 fn variables(container: &Value, at: &At<'_>, warnings: &mut Warnings) {
     let variables = container.list("env");
+    let mut seen = Seen::new();
     for (index, variable) in variables.iter().enumerate() {
         let name = variable.text("name");
-        if !variables[..index].iter().any(|other| other.text("name") == name) {
+        if !seen.again(name) {
             continue;
         }
         let reference = format!("$({name})");
@@ -265,9 +272,12 @@ fn variables(container: &Value, at: &At<'_>, warnings: &mut Warnings) {
     }
 }
 
+/// A port and where it stands: in which list of containers, of which container, the how-manieth.
+type Port<'a> = (&'a Value, &'static str, usize, usize);
+
 /// The same port in several containers or twice in one.
 fn ports(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
-    let mut seen: Vec<(&Value, &'static str, usize, usize)> = Vec::new();
+    let mut seen: HashMap<(Option<i64>, &str), Vec<Port<'_>>> = HashMap::new();
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for (container, value) in spec.list(list).iter().enumerate() {
             for (index, port) in value.list("ports").iter().enumerate() {
@@ -279,12 +289,9 @@ fn ports(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
                 if !host_ip.is_empty() && host_port == 0 {
                     warnings.push(&here, format_args!("hostIP set without hostPort: {}", go_port(port)));
                 }
-                for (other, other_list, other_container, other_index) in &seen {
-                    if port.int("containerPort") != other.int("containerPort")
-                        || port.text("protocol") != other.text("protocol")
-                    {
-                        continue;
-                    }
+                let same = seen.entry((port.int("containerPort"), port.text("protocol"))).or_default();
+                // Who has the same port a thousand times learns it from the first.
+                for (other, other_list, other_container, other_index) in same.iter().take(REPEATS_MAX) {
                     let there = format!("{at}.{other_list}[{other_container}].ports[{other_index}]");
                     let (other_ip, other_port) = (other.text("hostIP"), other.int("hostPort").unwrap_or(0));
                     let what = match () {
@@ -297,7 +304,7 @@ fn ports(spec: &Value, at: &At<'_>, warnings: &mut Warnings) {
                     };
                     warnings.push(&here, format_args!("{what} port definition with {there}"));
                 }
-                seen.push((port, list, container, index));
+                same.push((port, list, container, index));
             }
         }
     }

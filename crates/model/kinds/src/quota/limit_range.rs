@@ -8,6 +8,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::resources;
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 
 pub(crate) struct LimitRange;
@@ -35,11 +36,12 @@ impl Strategy for LimitRange {
         let at = At::Root.field("spec");
         let at = at.field("limits");
         let limits = object.or_null("spec").list("limits");
+        let mut seen = Seen::new();
         for (index, limit) in limits.iter().enumerate() {
             let at = at.index(index);
             let kind = limit.text("type");
             kind_name(kind, &at.field("type"), &mut errors);
-            if limits[..index].iter().any(|other| other.text("type") == kind) {
+            if seen.again(kind) {
                 errors.duplicate(&at.field("type"), kind);
             }
             item(limit, kind, &at, &mut errors);

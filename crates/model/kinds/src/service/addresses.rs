@@ -8,6 +8,7 @@ use crate::error::Errors;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
+use crate::seen::Seen;
 
 const ONCE: &str = "may not change once set";
 
@@ -158,12 +159,13 @@ pub(super) fn validate(spec: &Value, at: &At<'_>, errors: &mut Errors) {
 fn families(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let at = at.field("ipFamilies");
     let families = spec.list("ipFamilies");
+    let mut seen = Seen::new();
     for (index, family) in families.iter().enumerate() {
         let at = at.index(index);
         if !matches!(family.as_str(), Some("IPv4" | "IPv6")) {
             errors.not_supported(&at, family.clone(), &["IPv4", "IPv6"]);
         }
-        if families[..index].contains(family) {
+        if seen.again(family) {
             errors.duplicate(&at, family.clone());
         }
     }

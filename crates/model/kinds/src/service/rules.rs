@@ -10,6 +10,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::Read;
 use crate::same::same;
+use crate::seen::Seen;
 use crate::warnings::{self, Warnings};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -93,6 +94,7 @@ fn by_type(spec: &Value, kind: &str, at: &At<'_>, errors: &mut Errors) {
 
 fn ports(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let ports = spec.list("ports");
+    let mut seen = Seen::new();
     for (index, port) in ports.iter().enumerate() {
         let at = at.index(index);
         let name = port.text("name");
@@ -102,7 +104,7 @@ fn ports(spec: &Value, at: &At<'_>, errors: &mut Errors) {
             }
         } else {
             errors.each_invalid(&at.field("name"), name, names::dns_label(name));
-            if ports[..index].iter().any(|other| other.text("name") == name) {
+            if seen.again(name) {
                 errors.duplicate(&at.field("name"), name);
             }
         }
@@ -148,22 +150,21 @@ fn affinity(spec: &Value, at: &At<'_>, errors: &mut Errors) {
 
 fn repeated_ports(spec: &Value, kind: &str, at: &At<'_>, errors: &mut Errors) {
     let ports = spec.list("ports");
+    let (mut numbers, mut node_ports) = (Seen::new(), Seen::new());
     for (index, port) in ports.iter().enumerate() {
         let at = at.index(index);
-        let before = &ports[..index];
         let node_port = port.int("nodePort").unwrap_or(0);
         let protocol = port.text("protocol");
         if node_port != 0 {
             if kind == "ClusterIP" {
                 errors.forbidden(&at.field("nodePort"), "may not be used when `type` is 'ClusterIP'");
             }
-            if before.iter().any(|other| other.text("protocol") == protocol && other.int("nodePort") == Some(node_port))
-            {
+            if node_ports.again((protocol, node_port)) {
                 errors.duplicate(&at.field("nodePort"), node_port);
             }
         }
         let number = port.int("port");
-        if before.iter().any(|other| other.text("protocol") == protocol && other.int("port") == number) {
+        if numbers.again((protocol, number)) {
             errors.duplicate(&at, json!({"protocol": protocol, "port": number}));
         }
     }

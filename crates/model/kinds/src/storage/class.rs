@@ -8,6 +8,7 @@ use crate::names;
 use crate::path::At;
 use crate::read::{Fill, Read};
 use crate::same::same;
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 use crate::warnings::{Warnings, node_expressions};
 
@@ -93,6 +94,7 @@ fn topologies(object: &Value, at: &At<'_>, errors: &mut Errors) {
         let at = at.index(index);
         let at = at.field("matchLabelExpressions");
         let expressions = term.list("matchLabelExpressions");
+        let mut keys = Seen::new();
         for (index, expression) in expressions.iter().enumerate() {
             let at = at.index(index);
             let values = expression.list("values");
@@ -100,14 +102,15 @@ fn topologies(object: &Value, at: &At<'_>, errors: &mut Errors) {
             if values.is_empty() {
                 errors.required(&values_at, "");
             }
+            let mut seen = Seen::new();
             for (index, value) in values.iter().enumerate() {
-                if values[..index].contains(value) {
+                if seen.again(value) {
                     errors.duplicate(&values_at.index(index), value.clone());
                 }
             }
             let key = expression.text("key");
             errors.each_invalid(&at.field("key"), key, names::qualified_name(key));
-            if expressions[..index].iter().any(|other| other.text("key") == key) {
+            if keys.again(key) {
                 errors.duplicate(&at.field("key"), key);
             }
         }

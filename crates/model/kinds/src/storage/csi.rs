@@ -11,6 +11,7 @@ use crate::pod::volumes::remote;
 use crate::read::{Fill, Read};
 use crate::resources;
 use crate::same::{same, same_value};
+use crate::seen::Seen;
 use crate::strategy::Strategy;
 use crate::warnings::{Warnings, node_expressions, old_node_label};
 
@@ -78,10 +79,11 @@ impl Strategy for CsiDriver {
 /// The tokens that the driver is given: one for an audience.
 fn token_requests(spec: &Value, at: &At<'_>, errors: &mut Errors) {
     let requests = spec.list("tokenRequests");
+    let mut seen = Seen::new();
     for (index, request) in requests.iter().enumerate() {
         let at = at.index(index);
         let audience = request.text("audience");
-        if requests[..index].iter().any(|other| other.text("audience") == audience) {
+        if seen.again(audience) {
             errors.duplicate(&at.field("audience"), audience);
             continue;
         }
@@ -108,6 +110,7 @@ impl Strategy for CsiNode {
         let at = At::Root.field("spec");
         let at = at.field("drivers");
         let drivers = object.or_null("spec").list("drivers");
+        let mut seen = Seen::new();
         for (index, driver) in drivers.iter().enumerate() {
             let at = at.index(index);
             let name = driver.text("name");
@@ -118,15 +121,16 @@ impl Strategy for CsiNode {
                 errors.invalid(&at.field("nodeID"), driver.text("nodeID"), detail);
             }
             check::nonnegative(driver.or_null("allocatable"), "count", &at.field("allocatable"), &mut errors);
-            if drivers[..index].iter().any(|other| other.text("name") == name) {
+            if seen.again(name) {
                 errors.duplicate(&at.field("name"), name);
             }
             let keys: Vec<&str> = driver.texts("topologyKeys").collect();
-            for (index, key) in keys.iter().enumerate() {
+            let mut seen = Seen::new();
+            for key in &keys {
                 if key.is_empty() {
                     errors.required(&at, "");
                 }
-                if keys[..index].contains(key) {
+                if seen.again(key) {
                     errors.duplicate(&at, *key);
                 }
                 errors.each_invalid(&at, key, names::qualified_name(key));

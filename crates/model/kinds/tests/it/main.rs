@@ -7,6 +7,7 @@ mod declarations;
 mod devices;
 mod jobs;
 mod judges;
+mod long_lists;
 mod more;
 mod pods;
 mod properties;

@@ -56,7 +56,7 @@ fn config_maps() {
         &[("/binaryData", json!({"a.b_c-D": "AA=="}))],
         &["data[a.b_c-D]: Invalid value: \"a.b_c-D\": duplicate of key present in binaryData"],
     );
-    table.create(&[("/data/big", json!("x".repeat(1 << 20)))], &[": Too long: may not be more than 1048576 bytes"]);
+    table.create(&[("/data/big", json!("x".repeat(1 << 20)))], &["[]: Too long: may not be more than 1048576 bytes"]);
     table.update_from(
         &[("/immutable", json!(true))],
         &[("/data/x", json!("y"))],

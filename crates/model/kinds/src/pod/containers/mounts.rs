@@ -7,6 +7,7 @@ use crate::check;
 use crate::error::Errors;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const PROPAGATIONS: [&str; 3] = ["Bidirectional", "HostToContainer", "None"];
 
@@ -14,6 +15,9 @@ pub(super) fn mounts(container: &Value, volumes: &Volumes<'_>, at: &At<'_>, erro
     let mounts = container.list("volumeMounts");
     let devices = container.list("volumeDevices");
     let list_at = at.field("volumeMounts");
+    let names = Seen::of(devices.iter().map(|device| device.text("name")));
+    let paths = Seen::of(devices.iter().map(|device| device.text("devicePath")));
+    let mut seen = Seen::new();
     for (index, mount) in mounts.iter().enumerate() {
         let at = list_at.index(index);
         let (name, path) = (mount.text("name"), mount.text("mountPath"));
@@ -22,13 +26,13 @@ pub(super) fn mounts(container: &Value, volumes: &Volumes<'_>, at: &At<'_>, erro
             errors.not_found(&at.field("name"), name);
         }
         check::required(mount, "mountPath", &at, errors);
-        if mounts[..index].iter().any(|other| other.text("mountPath") == path) {
+        if seen.again(path) {
             errors.invalid(&at.field("mountPath"), path, "must be unique");
         }
-        if devices.iter().any(|device| device.text("name") == name) {
+        if names.has(name) {
             errors.invalid(&at.field("name"), name, "must not already exist in volumeDevices");
         }
-        if devices.iter().any(|device| device.text("devicePath") == path) {
+        if paths.has(path) {
             errors.invalid(&at.field("mountPath"), path, "must not already exist as a path in volumeDevices");
         }
         let (sub_path, expression) = (mount.text("subPath"), mount.text("subPathExpr"));
@@ -74,12 +78,19 @@ fn recursive_read_only(mount: &Value, at: &At<'_>, errors: &mut Errors) {
 pub(super) fn devices(container: &Value, volumes: &Volumes<'_>, at: &At<'_>, errors: &mut Errors) {
     let devices = container.list("volumeDevices");
     let mounts = container.list("volumeMounts");
+    if devices.is_empty() {
+        return;
+    }
     let list_at = at.field("volumeDevices");
+    let mount_names = Seen::of(mounts.iter().map(|mount| mount.text("name")));
+    let mount_paths = Seen::of(mounts.iter().map(|mount| mount.text("mountPath")));
+    let mut seen = Seen::new();
+    let mut seen_paths = Seen::new();
     for (index, device) in devices.iter().enumerate() {
         let at = list_at.index(index);
         let (name, path) = (device.text("name"), device.text("devicePath"));
         check::required(device, "name", &at, errors);
-        if !name.is_empty() && devices[..index].iter().any(|other| other.text("name") == name) {
+        if !name.is_empty() && seen.again(name) {
             errors.invalid(&at.field("name"), name, "must be unique");
         }
         match volumes.get(name) {
@@ -91,16 +102,16 @@ pub(super) fn devices(container: &Value, volumes: &Volumes<'_>, at: &At<'_>, err
             Some(_) => {}
         }
         check::required(device, "devicePath", &at, errors);
-        if devices[..index].iter().any(|other| other.text("devicePath") == path) {
+        if seen_paths.again(path) {
             errors.invalid(&at.field("devicePath"), path, "must be unique");
         }
         if path.split('/').any(|part| part == "..") {
             errors.invalid(&at.field("devicePath"), path, "can not contain backsteps ('..')");
         }
-        if mounts.iter().any(|mount| mount.text("name") == name) {
+        if mount_names.has(name) {
             errors.invalid(&at.field("name"), name, "must not already exist in volumeMounts");
         }
-        if mounts.iter().any(|mount| mount.text("mountPath") == path) {
+        if mount_paths.has(path) {
             errors.invalid(&at.field("devicePath"), path, "must not already exist as a path in volumeMounts");
         }
     }

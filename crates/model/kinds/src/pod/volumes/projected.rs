@@ -7,6 +7,7 @@ use crate::check;
 use crate::error::Errors;
 use crate::path::At;
 use crate::read::Read;
+use crate::seen::Seen;
 
 const CONFLICT: &str = "conflicting duplicate paths";
 const TOKEN_SECONDS_MIN: i64 = 10 * 60;
@@ -14,7 +15,7 @@ const TOKEN_SECONDS_MAX: i64 = 1 << 32;
 
 pub(super) fn validate(source: &Value, at: &At<'_>, errors: &mut Errors) {
     check::file_mode(source, "defaultMode", at, errors);
-    let mut paths: Vec<&str> = Vec::new();
+    let mut paths = Seen::new();
     let sources_at = at.field("sources");
     for (index, projection) in source.list("sources").iter().enumerate() {
         let source_at = sources_at.index(index);
@@ -53,14 +54,12 @@ pub(super) fn validate(source: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
-fn unique<'a>(path: &'a str, value: &str, paths: &mut Vec<&'a str>, at: &At<'_>, errors: &mut Errors) {
+fn unique<'a>(path: &'a str, value: &str, paths: &mut Seen<&'a str>, at: &At<'_>, errors: &mut Errors) {
     if path.is_empty() {
         return;
     }
-    if paths.contains(&path) {
+    if paths.again(path) {
         errors.invalid(at, value, CONFLICT);
-    } else {
-        paths.push(path);
     }
 }
 
