@@ -1,6 +1,6 @@
 //! Lists whose elements must differ: `x-kubernetes-list-type` of `set` and `map`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use minato_kinds::{At, Errors, FieldError};
 use serde_json::{Map, Value};
@@ -49,8 +49,27 @@ fn walk(schema: &Schema, value: &Value, at: &At<'_>, errors: &mut Errors) {
     }
 }
 
+/// The elements of a list before a change, by what tells them apart.
+pub(crate) struct Before<'v>(HashMap<Value, &'v Value>);
+
+impl<'v> Before<'v> {
+    /// Those of `items`, which `schema` is the list of; of duplicates the first one.
+    pub(crate) fn of(schema: &Schema, items: &'v [Value]) -> Self {
+        let mut found = HashMap::with_capacity(items.len());
+        for item in items {
+            found.entry(key_of(schema, item)).or_insert(item);
+        }
+        Self(found)
+    }
+
+    /// What `item` was.
+    pub(crate) fn find(&self, schema: &Schema, item: &Value) -> Option<&'v Value> {
+        self.0.get(&key_of(schema, item)).copied()
+    }
+}
+
 /// The fields that tell an element of a map from the others.
-pub(crate) fn key_of(schema: &Schema, item: &Value) -> Value {
+fn key_of(schema: &Schema, item: &Value) -> Value {
     let found = schema.list_map_keys.iter().filter_map(|key| Some((key.clone(), item.get(key)?.clone())));
     Value::Object(found.collect::<Map<_, _>>())
 }

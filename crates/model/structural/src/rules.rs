@@ -14,7 +14,7 @@ use minato_cel::{Activation, Budget, Environment, Program, Type as CelType, Valu
 use minato_kinds::{At, FieldError, FieldErrorKind, FieldPath};
 use serde_json::Value;
 
-use crate::list_type::key_of;
+use crate::list_type::Before;
 use crate::schema::{Additional, ListType, Schema};
 
 /// What all rules together may cost for one object.
@@ -294,15 +294,10 @@ impl Run {
             }
             Value::Array(items) => {
                 let Some(below) = &node.items else { return };
-                let before = old.and_then(Value::as_array);
+                let before = node.list.as_ref().zip(old.and_then(Value::as_array));
+                let before = before.map(|(list, items)| (list, Before::of(list, items)));
                 for (index, item) in items.iter().enumerate() {
-                    let old = match (&node.list, before) {
-                        (Some(keys), Some(before)) => {
-                            let key = key_of(keys, item);
-                            before.iter().find(|old| key_of(keys, old) == key)
-                        }
-                        _ => None,
-                    };
+                    let old = before.as_ref().and_then(|(list, before)| before.find(list, item));
                     self.node(below, item, old, &at.index(index));
                 }
             }

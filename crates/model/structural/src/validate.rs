@@ -6,7 +6,7 @@ use minato_kinds::{At, Errors, FieldError, FieldErrorKind, FieldPath};
 use serde_json::{Map, Number, Value};
 
 use crate::format;
-use crate::list_type::key_of;
+use crate::list_type::Before;
 use crate::schema::{Additional, Limits, ListType, Schema, Type};
 
 /// How many nodes of values and schemas one validation looks at: alternatives within alternatives multiply.
@@ -221,11 +221,9 @@ impl Walk {
     fn items(&self, schema: &Schema, items: &[Value], at: &At<'_>, old: Option<&Value>, outcome: &mut Outcome) {
         if let Some(schema_of_items) = schema.items.as_deref() {
             let old_items = old.and_then(Value::as_array).filter(|_| schema.list_type == ListType::Map);
+            let old_items = old_items.map(|items| Before::of(schema, items));
             for (index, item) in items.iter().enumerate() {
-                let before = old_items.and_then(|all| {
-                    let key = key_of(schema, item);
-                    all.iter().find(|old| key_of(schema, old) == key)
-                });
+                let before = old_items.as_ref().and_then(|all| all.find(schema, item));
                 outcome.merge(self.node(schema_of_items, item, &at.index(index), before));
             }
         }
