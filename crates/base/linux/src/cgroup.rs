@@ -6,6 +6,7 @@
 mod devices;
 mod limits;
 mod oom;
+mod usage;
 
 use std::fs;
 use std::io;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use limits::Limits;
 pub use oom::OomWatch;
+pub use usage::{CpuUsage, DeviceUsage, MemoryUsage, Usage};
 
 use crate::{mounts, process};
 
@@ -341,33 +343,6 @@ impl Cgroup {
     /// A number in one of the group's files; the first of these names that exists.
     fn number(&self, controller: &str, files: &[&str]) -> Option<u64> {
         files.iter().find_map(|file| fs::read_to_string(self.file(controller, file)?).ok()?.trim().parse().ok())
-    }
-
-    /// CPU time used so far.
-    #[must_use]
-    pub fn cpu_nanoseconds(&self) -> Option<u64> {
-        match self.hierarchies.version() {
-            Version::V1 => self.number("cpuacct", &["cpuacct.usage"]),
-            Version::V2 => self.stat("cpu", "cpu.stat", "usage_usec").map(|microseconds| microseconds * 1000),
-        }
-    }
-
-    /// Memory in use, without the part of the page cache that is easy to give back: what Kubernetes calls the
-    /// working set.
-    #[must_use]
-    pub fn memory_working_set_bytes(&self) -> Option<u64> {
-        let used = self.number("memory", &["memory.usage_in_bytes", "memory.current"])?;
-        let inactive = match self.hierarchies.version() {
-            Version::V1 => self.stat("memory", "memory.stat", "total_inactive_file"),
-            Version::V2 => self.stat("memory", "memory.stat", "inactive_file"),
-        };
-        Some(used.saturating_sub(inactive.unwrap_or(0)))
-    }
-
-    /// One line `key value` of a statistics file.
-    fn stat(&self, controller: &str, file: &str, key: &str) -> Option<u64> {
-        let text = fs::read_to_string(self.file(controller, file)?).ok()?;
-        text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
     }
 }
 

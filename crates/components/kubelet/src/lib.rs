@@ -11,8 +11,8 @@
 //! nothing is polled. What a worker remembers may be lost at any time; the runtime, the volumes on disk and the status
 //! in the API are enough to go on, so a restart of this process restarts no container.
 //!
-//! Beside the workers: the node object with its lease, the HTTPS server for `kubectl logs`, `exec`, `attach` and
-//! `port-forward`, and the sweep that removes what pods that no longer exist left on the host.
+//! Beside the workers: the node object with its lease, the HTTPS server for `kubectl logs`, `exec`, `attach`,
+//! `port-forward` and for what node and pods use, and the sweep that removes what pods that no longer exist left on the host.
 
 mod admission;
 mod claims;
@@ -30,6 +30,7 @@ mod prober;
 mod publisher;
 mod references;
 mod server;
+mod stats;
 mod sweep;
 mod tokens;
 mod volumes;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Parts};
 use crate::machine::Machine;
+use crate::prober::ProbeSeries;
 use crate::references::ObjectWatches;
 
 const RETRY_MIN: std::time::Duration = std::time::Duration::from_millis(50);
@@ -33,6 +34,7 @@ pub(crate) struct Node {
     pub(crate) host_ips: Vec<String>,
     pub(crate) recorder: Recorder,
     pub(crate) watches: ObjectWatches,
+    pub(crate) probes: ProbeSeries,
     /// When this kubelet started: what ran before was adopted.
     pub(crate) started_at: Timestamp,
     services: Informer<Service>,
@@ -41,7 +43,7 @@ pub(crate) struct Node {
     network: watch::Sender<Option<Arc<dyn PodNetwork>>>,
     open_network: crate::config::OpenNetwork,
     /// Where the HTTPS server listens.
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Node {
@@ -56,6 +58,7 @@ impl Node {
             recorder: events.recorder("kubelet", Some(&config.node_name)),
             watches: ObjectWatches::new(client.clone(), scope.child("references")),
             host_ips: vec![config.node_ip.to_string()],
+            probes: ProbeSeries::new(),
             runtime: parts.runtime,
             images: parts.images,
             open_network: parts.open_network,

@@ -2,6 +2,7 @@
 
 mod grpc;
 pub(crate) mod http;
+mod series;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ use minato_scope::Scope;
 
 use crate::inbox::Inbox;
 use http::HttpTarget;
+use series::Outcome;
+pub(crate) use series::ProbeSeries;
 
 const OUTPUT_BYTES_MAX: usize = 1024;
 
@@ -28,6 +31,7 @@ pub(crate) struct Surroundings {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) recorder: Recorder,
+    pub(crate) series: ProbeSeries,
     pub(crate) pod_ip: String,
     /// The pod, as events refer to it.
     pub(crate) reference: ObjectReference,
@@ -100,6 +104,7 @@ async fn run(surroundings: Surroundings, subject: Subject) {
     let mut clock = tokio::time::interval(timing.period.unsigned_abs());
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut counter = Counter::default();
+    let series = surroundings.series.of(&surroundings.reference, &subject.container.name, subject.kind);
     let hurries = subject.kind == ProbeKind::Readiness && !subject.adopted;
     let mut impatience = hurries.then(Impatience::fresh);
     loop {
@@ -111,13 +116,22 @@ async fn run(surroundings: Surroundings, subject: Subject) {
                 false
             }
         };
+        let begun = tokio::time::Instant::now();
         let result = once(&surroundings, &subject, &probe, timing.timeout.unsigned_abs()).await;
+        let outcome = match &result {
+            Ok(()) => Outcome::Successful,
+            Err(Trouble::Unhealthy(_)) => Outcome::Failed,
+            Err(Trouble::Unknown(_)) => Outcome::Unknown,
+        };
+        // Only what is good to hear counts of what was asked out of turn.
+        if !out_of_turn || result.is_ok() {
+            series.count(outcome, begun.elapsed());
+        }
         let healthy = match result {
             Ok(()) => {
                 impatience = None;
                 true
             }
-            // Only what is good to hear counts of what was asked out of turn.
             Err(Trouble::Unhealthy(_)) if out_of_turn => continue,
             Err(Trouble::Unhealthy(message)) => {
                 complain(&surroundings, &subject, &message);

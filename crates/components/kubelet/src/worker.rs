@@ -287,6 +287,7 @@ impl Worker {
             runtime: Arc::clone(&self.node.runtime),
             inbox: Arc::clone(&self.handle.inbox),
             recorder: self.node.recorder.clone(),
+            series: self.node.probes.clone(),
             pod_ip: self.status.pod_ip.clone().unwrap_or_default(),
             reference: self.reference.clone(),
         };

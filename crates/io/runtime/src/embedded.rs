@@ -7,6 +7,7 @@ mod link;
 mod recovery;
 mod sandboxes;
 mod stream;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,8 +24,8 @@ pub use recovery::teardown;
 
 use crate::bundle::ContainerDirectory;
 use crate::{
-    AttachSession, ContainerConfig, ContainerEvent, ContainerId, ContainerStatus, ExecOutput, ExecRequest, ExecSession,
-    Resources, Runtime, RuntimeError, Sandbox, SandboxConfig, SandboxId, SandboxStatus,
+    AttachSession, ContainerConfig, ContainerEvent, ContainerId, ContainerStatus, DiskUsage, ExecOutput, ExecRequest,
+    ExecSession, Resources, Runtime, RuntimeError, RuntimeUsage, Sandbox, SandboxConfig, SandboxId, SandboxStatus,
 };
 use containers::Container;
 
@@ -124,15 +125,6 @@ impl Embedded {
     /// [`RuntimeError::ContainerNotFound`]
     pub fn cgroup(&self, id: &ContainerId) -> Result<Cgroup, RuntimeError> {
         Ok(self.group(&self.find(id)?.bundle().cgroup))
-    }
-
-    /// The directory of what a container wrote to its root, for measuring it.
-    ///
-    /// # Errors
-    /// [`RuntimeError::ContainerNotFound`]
-    pub fn writable_layer(&self, id: &ContainerId) -> Result<PathBuf, RuntimeError> {
-        self.find(id)?;
-        Ok(self.inner.config.container(id).path().join("upper"))
     }
 
     fn group(&self, path: &str) -> Cgroup {
@@ -264,6 +256,16 @@ impl Runtime for Embedded {
 
     async fn reopen_log(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         self.ask_shim(id, crate::protocol::Request::ReopenLog).await.map(|_| ())
+    }
+
+    async fn usage(&self) -> Result<RuntimeUsage, RuntimeError> {
+        let runtime = self.clone();
+        blocking(move || Ok(runtime.usage_now())).await
+    }
+
+    async fn writable_layers(&self) -> Result<BTreeMap<ContainerId, DiskUsage>, RuntimeError> {
+        let runtime = self.clone();
+        blocking(move || Ok(runtime.measure_layers())).await
     }
 
     fn events(&self) -> broadcast::Receiver<ContainerEvent> {

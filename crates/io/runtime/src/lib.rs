@@ -22,6 +22,7 @@ mod runtime;
 mod sandbox;
 mod seccomp;
 pub mod shim;
+mod usage;
 
 pub use container::{
     AttachSession, ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, Device, ExecOutput,
@@ -32,3 +33,4 @@ pub use embedded::{Config, Embedded, teardown};
 pub use error::RuntimeError;
 pub use runtime::Runtime;
 pub use sandbox::{Sandbox, SandboxConfig, SandboxId, SandboxStatus};
+pub use usage::{CpuUsage, DeviceUsage, DiskUsage, GroupUsage, MemoryUsage, RuntimeUsage, Usage};

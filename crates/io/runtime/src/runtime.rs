@@ -1,5 +1,6 @@
 //! The seam between the kubelet and whatever runs containers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,8 +8,8 @@ use nix::sys::signal::Signal;
 use tokio::sync::broadcast;
 
 use crate::{
-    AttachSession, ContainerConfig, ContainerEvent, ContainerId, ContainerStatus, ExecOutput, ExecRequest, ExecSession,
-    Resources, RuntimeError, Sandbox, SandboxConfig, SandboxId, SandboxStatus,
+    AttachSession, ContainerConfig, ContainerEvent, ContainerId, ContainerStatus, DiskUsage, ExecOutput, ExecRequest,
+    ExecSession, Resources, RuntimeError, RuntimeUsage, Sandbox, SandboxConfig, SandboxId, SandboxStatus,
 };
 
 /// What the kubelet asks of a container runtime; shaped like CRI.
@@ -73,6 +74,12 @@ pub trait Runtime: Send + Sync {
 
     /// Has the container's log file opened anew, after it was renamed by log rotation.
     async fn reopen_log(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+
+    /// What all sandboxes and running containers use now. What ends meanwhile is left out.
+    async fn usage(&self) -> Result<RuntimeUsage, RuntimeError>;
+
+    /// What all containers wrote to their roots, found by walking through it.
+    async fn writable_layers(&self) -> Result<BTreeMap<ContainerId, DiskUsage>, RuntimeError>;
 
     /// Exits of containers, as they happen. A receiver that lags should look at [`Runtime::containers`].
     fn events(&self) -> broadcast::Receiver<ContainerEvent>;

@@ -28,6 +28,12 @@ impl Query {
     }
 }
 
+/// A path of a URL; there a plus sign is itself.
+pub(super) fn decode_path(text: &str) -> Option<String> {
+    let decoded = decode(&text.replace('+', "%2B"));
+    (!decoded.contains('\0')).then_some(decoded)
+}
+
 fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

@@ -29,6 +29,15 @@ pub(super) fn text(text: impl Into<Bytes>) -> Response<Body> {
     with_type(StatusCode::OK, "text/plain; charset=utf-8", full(text))
 }
 
+pub(super) fn html(text: impl Into<Bytes>) -> Response<Body> {
+    with_type(StatusCode::OK, "text/html; charset=utf-8", full(text))
+}
+
+/// Prometheus' text format.
+pub(super) fn metrics(text: impl Into<Bytes>) -> Response<Body> {
+    with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(text))
+}
+
 pub(super) fn stream(body: Body) -> Response<Body> {
     with_type(StatusCode::OK, "text/plain", body)
 }

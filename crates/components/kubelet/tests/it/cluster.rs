@@ -46,7 +46,8 @@ impl Cluster {
         let signer = SigningKey::load_or_create(&directory.path().join("sa.key")).unwrap();
         let options = Options::new(minato_apiserver::attributes_of);
         let store: Arc<dyn Backend> = Arc::new(embedded::open(&directory.path().join("store"), options).unwrap());
-        let tls = minato_pki::client_config(authority.certificate_pem(), None, &["http/1.1"]).unwrap();
+        let identity = authority.issue_client("kube-apiserver-kubelet-client", Some("system:masters")).unwrap();
+        let tls = minato_pki::client_config(authority.certificate_pem(), Some(&identity), &["http/1.1"]).unwrap();
         let scope = Scope::root("test");
         let settings = minato_apiserver::Config {
             advertise_address: Ipv4Addr::new(192, 0, 2, 1),

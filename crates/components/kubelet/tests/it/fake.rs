@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use minato_podnet::{Attached, NetError, PodAddress, PodAttachment, PodNetwork};
 use minato_runtime::{
-    AttachSession, ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, ExecOutput,
-    ExecRequest, ExecSession, Resources, Runtime, RuntimeError, Sandbox, SandboxConfig, SandboxId, SandboxStatus,
+    AttachSession, ContainerConfig, ContainerEvent, ContainerId, ContainerState, ContainerStatus, CpuUsage, DiskUsage,
+    ExecOutput, ExecRequest, ExecSession, GroupUsage, MemoryUsage, Resources, Runtime, RuntimeError, RuntimeUsage,
+    Sandbox, SandboxConfig, SandboxId, SandboxStatus, Usage,
 };
 use tokio::sync::broadcast;
 
@@ -23,6 +24,7 @@ struct State {
     starts: Vec<String>,
     stops: Vec<(String, Duration)>,
     probe_exit_code: i32,
+    cpu_nanoseconds: u64,
     next: u32,
 }
 
@@ -62,6 +64,11 @@ impl FakeRuntime {
         let state = self.state();
         let newest = state.configs.values().filter(|config| config.name == name).max_by_key(|config| config.attempt);
         newest.unwrap().clone()
+    }
+
+    /// Every group has used so much processor time.
+    pub(crate) fn spend(&self, nanoseconds: u64) {
+        self.state().cpu_nanoseconds = nanoseconds;
     }
 
     /// What every exec probe will see.
@@ -215,6 +222,25 @@ impl Runtime for FakeRuntime {
 
     async fn reopen_log(&self, _id: &ContainerId) -> Result<(), RuntimeError> {
         Ok(())
+    }
+
+    async fn usage(&self) -> Result<RuntimeUsage, RuntimeError> {
+        let state = self.state();
+        let used = |group: String| {
+            let cpu = CpuUsage { nanoseconds: state.cpu_nanoseconds, ..CpuUsage::default() };
+            let memory = MemoryUsage { bytes: 3 << 20, working_set_bytes: 2 << 20, ..MemoryUsage::default() };
+            GroupUsage { group, usage: Usage { cpu: Some(cpu), memory: Some(memory), ..Usage::default() } }
+        };
+        Ok(RuntimeUsage {
+            at: Timestamp::now(),
+            sandboxes: state.sandboxes.keys().map(|id| (id.clone(), used(format!("/pod{id}")))).collect(),
+            containers: state.containers.keys().map(|id| (id.clone(), used(format!("/pod/{id}")))).collect(),
+        })
+    }
+
+    async fn writable_layers(&self) -> Result<BTreeMap<ContainerId, DiskUsage>, RuntimeError> {
+        let layer = DiskUsage { bytes: 4096, inodes: 1 };
+        Ok(self.state().containers.keys().map(|id| (id.clone(), layer)).collect())
     }
 
     fn events(&self) -> broadcast::Receiver<ContainerEvent> {

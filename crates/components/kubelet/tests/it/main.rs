@@ -5,3 +5,4 @@
 mod cluster;
 mod fake;
 mod pods;
+mod stats;

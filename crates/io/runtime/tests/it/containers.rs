@@ -155,7 +155,9 @@ async fn limits_are_set_and_can_be_changed() {
     let more = Resources { memory_limit_bytes: Some(64 << 20), ..Default::default() };
     cluster.runtime.update_resources(&id, more).await.unwrap();
     assert_eq!(read(["memory.limit_in_bytes", "memory.max"]), (64 << 20).to_string());
-    assert!(group.cpu_nanoseconds().is_some() && group.memory_working_set_bytes().is_some());
+    let used = &cluster.runtime.usage().await.unwrap().containers[&id].usage;
+    assert!(used.cpu.is_some() && used.memory.is_some_and(|memory| memory.bytes > 0), "{used:?}");
+    assert_eq!(used.processes, Some(group.processes().len() as u64));
     cluster.finish().await;
 }
 
