@@ -22,6 +22,7 @@ use crate::quota::Turns;
 use crate::registry::{Registry, Resource};
 use crate::reserve::{Reserve, ServiceRanges, Services};
 use crate::tunnel::Tunnel;
+use crate::usage::Scraper;
 
 /// The state behind every request; one per API server.
 pub(crate) struct Core {
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     /// Where the issuer's keys are, for others.
     pub(crate) jwks_uri: String,
     pub(crate) tunnel: Tunnel,
+    /// Asks kubelets what is used.
+    pub(crate) scraper: Scraper,
     pub(crate) proxy: Proxy,
     pub(crate) aggregator: Aggregator,
     /// Who runs and who waits.
@@ -70,6 +73,7 @@ impl Core {
             issuer: parts.issuer,
             jwks_uri: parts.jwks_uri,
             tunnel: parts.tunnel,
+            scraper: Scraper::default(),
             proxy: Proxy::new(),
             flow: Flow::new(parts.requests_inflight_max),
             aggregator: Aggregator::new(parts.front_proxy),

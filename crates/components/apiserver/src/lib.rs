@@ -9,6 +9,7 @@
 //! passage (id, time limit, metrics, audit, flow) ─ service ─ route, authenticate, authorize
 //!    ├─ health, metrics, discovery, openapi
 //!    ├─ aggregate ─► relay ─► another API server
+//!    ├─ usage ─► tunnel ─► kubelets
 //!    └─ call ─ list, watch ◄─ filter, encode ◄─ memory
 //!            ├ subresource ─ tunnel, proxy ─► relay ─► kubelet, pod, service
 //!            └ patch, subresource, reviews ─► write ─ admission, reserve ─► backend
@@ -60,6 +61,7 @@ mod subresource;
 mod template;
 mod tokens;
 mod tunnel;
+mod usage;
 mod watch;
 mod webhook;
 mod websocket;

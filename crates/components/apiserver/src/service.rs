@@ -24,7 +24,7 @@ use crate::passage::{Asked, Passage};
 use crate::registry::Resource;
 use crate::route::{Query, ResourceRoute, Route};
 use crate::status::{ApiError, Subject};
-use crate::{discovery, health, issuer, metrics, negotiate, openapi, passage, relay};
+use crate::{discovery, health, issuer, metrics, negotiate, openapi, passage, relay, usage};
 
 /// The API server as a `tower::Service`; a clone is a pointer copy.
 #[derive(Clone)]
@@ -184,8 +184,10 @@ async fn by_resource(
         return Err(ApiError::forbidden(&subject, &refusal(&user, &action, decision.reason())));
     }
     let Some(resource) = resource else {
-        let remote = core.aggregator.find(&route.group, &route.version).ok_or_else(ApiError::no_route)?;
-        return core.aggregator.relay(&core, &remote, &user, request).await;
+        return match core.aggregator.find(&route.group, &route.version) {
+            Some(remote) => core.aggregator.relay(&core, &remote, &user, request).await,
+            None => usage::answer(&core, &route, &query, verb, request.headers()).await,
+        };
     };
     if resource.declaration.namespaced {
         if route.namespace.is_none() && route.name.is_some() {

@@ -105,6 +105,18 @@ impl Tunnel {
             .await
             .map_err(|error| ApiError::internal(format!("error dialing backend: node {}: {error}", kubelet.node)))
     }
+
+    /// What a kubelet answers to a question of this server's own.
+    pub(crate) async fn ask(
+        &self,
+        kubelet: &Kubelet,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, relay::RelayError> {
+        let tls = Some((Arc::clone(&self.tls), None));
+        let backend = Backend { host: kubelet.host.clone(), port: kubelet.port, tls };
+        relay::set(request.headers_mut(), "host", backend.authority());
+        backend.ask(request).await
+    }
 }
 
 fn kubelet(call: &Call, pod: &Value) -> Result<Kubelet, ApiError> {
@@ -131,6 +143,10 @@ pub(crate) fn kubelet_of(core: &Core, node: &str) -> Result<Kubelet, ApiError> {
     let host = address("InternalIP").or_else(|| address("Hostname"));
     let host = host.ok_or_else(|| ApiError::internal(format!("node {node} has not told its address yet")))?;
     let port = status["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().unwrap_or(KUBELET_PORT);
+    // As simulated nodes say it: there is nobody to ask.
+    if port == 0 {
+        return Err(ApiError::internal(format!("node {node} has no kubelet that listens")));
+    }
     let port =
         u16::try_from(port).map_err(|_| ApiError::internal(format!("node {node} has told a wrong port: {port}")))?;
     Ok(Kubelet { node: node.to_owned(), host, port })

@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::object;
 use crate::registry::CUSTOM_PRIORITY;
 use crate::status::ApiError;
+use crate::usage;
 use crate::write::{DeleteOptions, Target, UpdateKind, parse};
 
 /// Tells who made an APIService: `onstart` for built-in groups, `true` for those of CustomResourceDefinitions.
@@ -26,6 +27,7 @@ pub(super) async fn keep(core: &Core) {
 }
 
 async fn try_keep(core: &Core) -> Result<(), ApiError> {
+    usage::keep(core);
     let wanted = wanted(core);
     let (user, remarks) = (keeper(), Remarks::default());
     let Some(resource) = core.registry.stored("apiregistration.k8s.io", "apiservices") else { return Ok(()) };
@@ -97,5 +99,10 @@ fn wanted(core: &Core) -> BTreeMap<String, Value> {
             wanted.insert(name, object);
         }
     }
+    let object = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "spec": usage::api_service(),
+        "metadata": {"name": usage::API_SERVICE, "labels": {MANAGED: "onstart"}},
+    });
+    wanted.insert(usage::API_SERVICE.to_owned(), object);
     wanted
 }

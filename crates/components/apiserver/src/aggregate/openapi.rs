@@ -67,6 +67,17 @@ impl OpenApi {
         Self { index: index.is_object().then_some(index), part }
     }
 
+    /// What this server says of an API that it aggregates without another server.
+    pub(crate) fn own(paths: Value, definitions: Value) -> Self {
+        let part = match (paths, definitions) {
+            (Value::Object(paths), Value::Object(definitions)) => {
+                Some(Arc::new(Part::new(paths, definitions, Map::new())))
+            }
+            _ => None,
+        };
+        Self { index: None, part }
+    }
+
     /// Changes when the part in `/openapi/v2` does.
     pub(crate) fn fingerprint(&self) -> Option<u64> {
         self.part.as_ref().map(|part| part.fingerprint)
@@ -106,11 +117,15 @@ impl Part {
                 found.insert(name.to_owned(), value);
             }
         }
+        Some(Self::new(paths, definitions, parameters))
+    }
+
+    fn new(paths: Map<String, Value>, definitions: Map<String, Value>, parameters: Map<String, Value>) -> Self {
         let mut hasher = DefaultHasher::new();
         for (name, value) in paths.iter().chain(&definitions).chain(&parameters) {
             (name, value.to_string()).hash(&mut hasher);
         }
-        Some(Self { paths, definitions, parameters, fingerprint: hasher.finish() })
+        Self { paths, definitions, parameters, fingerprint: hasher.finish() }
     }
 }
 

@@ -55,6 +55,13 @@ pub(super) const CLUSTER_ROLES: &[Role] = &[
             "write resource.k8s.io resourceclaims,resourceclaimtemplates",
         ],
     },
+    // What metrics-server's manifest adds; here it is built in.
+    Role {
+        name: "system:aggregated-metrics-reader",
+        label: TO_VIEW,
+        aggregates: None,
+        rules: &["get,list,watch metrics.k8s.io pods,nodes"],
+    },
     Role {
         name: "system:aggregate-to-view",
         label: TO_VIEW,
