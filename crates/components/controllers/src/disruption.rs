@@ -1,6 +1,6 @@
 //! PodDisruptionBudgets: says in their status how many of their pods may be evicted now.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::PostParams;
+use kube::api::{DynamicObject, PostParams};
 use kube::{Api, Client};
 use minato_client::{Backoff, Index, Informer, Next, ObjectKey, Queue, Recorder, Watchable};
 use minato_scope::Scope;
@@ -16,7 +16,8 @@ use minato_select::LabelSelector;
 use minato_workloads::disruption::{needs_scale, plan};
 
 use crate::Context;
-use crate::error::{Error, Trying as _, is_conflict, is_not_found};
+use crate::discovery::Resources;
+use crate::error::{Error, Trying as _, is_conflict, is_not_found, message_of};
 use crate::reconciler::{Reconciler, enqueue};
 
 #[derive(Clone)]
@@ -30,11 +31,12 @@ struct Controller {
     replica_sets: Informer<ReplicaSet>,
     replication_controllers: Informer<ReplicationController>,
     stateful_sets: Informer<StatefulSet>,
+    resources: Resources,
     recorder: Recorder,
     queue: Queue<ObjectKey>,
 }
 
-pub(crate) fn start(context: &Context) {
+pub(crate) fn start(context: &Context, resources: &Resources) {
     let budgets = context.informers.of::<PodDisruptionBudget>();
     let pods = context.informers.of::<Pod>();
     let controller = Controller {
@@ -47,6 +49,7 @@ pub(crate) fn start(context: &Context) {
         replica_sets: context.informers.of(),
         replication_controllers: context.informers.of(),
         stateful_sets: context.informers.of(),
+        resources: resources.clone(),
         recorder: context.events.recorder("controllermanager", None),
         queue: Queue::new("disruption", Backoff::default()),
     };
@@ -114,7 +117,7 @@ impl Reconciler for Controller {
         if pods.is_empty() && budget.metadata.generation != observed(&budget) {
             self.recorder.normal(&*budget, "NoPods", "No matching pods found");
         }
-        let scale = if needs_scale(&budget) { self.scale(&pods) } else { Ok(0) };
+        let scale = if needs_scale(&budget) { self.scale(&pods).await } else { Ok(0) };
         if let Err(why) = &scale {
             self.recorder.warning(&*budget, "CalculateExpectedPodCountFailed", why.as_str());
         }
@@ -151,19 +154,54 @@ impl Controller {
     }
 
     /// How many replicas the controllers of `pods` want together. Pods without a controller count for nothing.
-    fn scale(&self, pods: &[&Pod]) -> Result<i32, String> {
-        let mut seen = HashSet::new();
-        let mut total = 0i32;
+    async fn scale(&self, pods: &[&Pod]) -> Result<i32, String> {
+        let mut wanted = HashMap::new();
+        let mut asked = HashMap::new();
         for pod in pods {
             let Some(owner) = controller_of(&pod.metadata) else { continue };
-            let (uid, replicas) = self.scale_of(namespace_of(&pod.metadata), owner).ok_or_else(|| {
+            let namespace = namespace_of(&pod.metadata);
+            let found = match self.scale_of(namespace, owner) {
+                Some(found) => Some(found),
+                None => match asked.get(&owner.uid) {
+                    Some(known) => *known,
+                    None => {
+                        let replicas = self.custom_scale(namespace, owner).await?;
+                        asked.insert(owner.uid.clone(), replicas);
+                        replicas
+                    }
+                }
+                .map(|replicas| (owner.uid.clone(), replicas)),
+            };
+            let (uid, replicas) = found.ok_or_else(|| {
                 format!("found no controllers for pod {:?}", pod.metadata.name.as_deref().unwrap_or_default())
             })?;
-            if seen.insert(uid) {
-                total = total.saturating_add(replicas);
-            }
+            wanted.insert(uid, replicas);
         }
-        Ok(total)
+        Ok(wanted.values().fold(0_i32, |sum, replicas| sum.saturating_add(*replicas)))
+    }
+
+    /// How many pods an owner of any other kind wants, by its scale.
+    async fn custom_scale(&self, namespace: &str, owner: &OwnerReference) -> Result<Option<i32>, String> {
+        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+        let mut resource = self.resources.of_kind(group, &owner.kind);
+        if resource.is_none() {
+            self.resources.refresh(&self.client).await.map_err(|error| error.to_string())?;
+            resource = self.resources.of_kind(group, &owner.kind);
+        }
+        let Some(resource) = resource.filter(|resource| resource.namespaced) else { return Ok(None) };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource.api);
+        match api.get_scale(&owner.name).await {
+            Ok(scale) if scale.metadata.uid.as_deref() == Some(&owner.uid) => {
+                Ok(Some(scale.spec.and_then(|spec| spec.replicas).unwrap_or(0)))
+            }
+            Ok(_) => Ok(None),
+            // Either the object is gone, or its kind has no scale.
+            Err(error) if is_not_found(&error) => match api.get_metadata_opt(&owner.name).await {
+                Ok(Some(_)) => Err(format!("{} does not implement the scale subresource", resource.full_name())),
+                _ => Ok(None),
+            },
+            Err(error) => Err(message_of(&error)),
+        }
     }
 
     /// The uid of who wants the pods in the end, and how many of them.

@@ -4,6 +4,7 @@
 //!
 //! | controller | keeps |
 //! |---|---|
+//! | [`autoscaler`] | the scale of HorizontalPodAutoscalers' targets |
 //! | [`bootstrap_token`] | no expired bootstrap token; `cluster-info` signed by the others |
 //! | [`certificates`] | certificates for CertificateSigningRequests |
 //! | [`cluster_role`] | the rules of aggregated ClusterRoles |
@@ -33,6 +34,7 @@
 //! All share one watch per kind and read their own writes ([`minato_client::Informer::observe`]), so a plan is never
 //! made from a state older than the controller's last action.
 
+mod autoscaler;
 mod batch;
 mod bootstrap_token;
 mod certificates;
@@ -145,7 +147,9 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     cron_job::start(&context);
     daemon_set::start(&context);
     deployment::start(&context);
-    disruption::start(&context);
+    // Asked anew where a kind is not known; the garbage collector must see for itself what has changed.
+    let scalable = discovery::Resources::default();
+    disruption::start(&context, &scalable);
     endpoints::start(&context);
     ephemeral_volume::start(&context);
     job::start(&context);
@@ -154,6 +158,7 @@ pub async fn run(config: Config, client: Client, scope: Scope) -> Result<(), Err
     node_lifecycle::start(&context, Duration::from_secs(config.node_monitor_grace_period_seconds));
     pod_gc::start(&context);
     policy_status::start(&context);
+    autoscaler::start(&context, &scalable);
     let resources = discovery::Resources::default();
     let emptied = namespace::start(&context, &resources);
     garbage::start(&context, &resources, emptied);

@@ -3,6 +3,7 @@
 //! Each module plans one kind of work from what is observed, in Kubernetes' own words. The controllers that feed and
 //! carry out the plans live in `minato-controllers`.
 
+pub mod autoscaler;
 pub mod bootstrap_token;
 pub mod certificate_request;
 pub mod cluster_role;

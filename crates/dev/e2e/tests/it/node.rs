@@ -6,6 +6,7 @@ mod jobs;
 mod pods;
 mod services;
 mod streams;
+mod usage;
 mod volumes;
 mod workloads;
 
