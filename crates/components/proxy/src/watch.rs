@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::runtime::watcher;
 use minato_client::{Index, Informer, Informers, ObjectKey};
 use minato_podnet::NftError;
-use minato_rules::{Owner, ServiceRules, plan_host_ports, plan_service};
+use minato_rules::{Owner, Place, ServiceRules, plan_host_ports, plan_service};
 use minato_scope::Scope;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -20,6 +20,8 @@ use crate::programmer::{PacketFilter, Programmer};
 
 /// Names the Service that a slice belongs to.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// The label that tells a node's zone.
+const ZONE: &str = "topology.kubernetes.io/zone";
 /// How often an idle proxy looks whether what it programmed is still there.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -48,6 +50,7 @@ struct View {
     services: Informer<Service>,
     slices: Index<EndpointSlice>,
     pods: Informer<Pod>,
+    node: Informer<Node>,
     node_name: String,
 }
 
@@ -60,7 +63,9 @@ impl View {
                 };
                 let slices = self.slices.get(&format!("{namespace}/{name}"));
                 let slices: Vec<&EndpointSlice> = slices.iter().map(AsRef::as_ref).collect();
-                plan_service(&service, &slices, &self.node_name)
+                let node = self.node.get(&ObjectKey::cluster(&self.node_name));
+                let zone = node.as_ref().and_then(|node| zone_of(node));
+                plan_service(&service, &slices, Place { node_name: &self.node_name, zone })
             }
             Owner::Pod(namespace, name) => {
                 let pod = self.pods.get(&ObjectKey::new(namespace, name));
@@ -89,6 +94,19 @@ fn pods_of_node(client: &kube::Client, node_name: &str, scope: &Scope) -> Inform
     })
 }
 
+fn zone_of(node: &Node) -> Option<&str> {
+    node.metadata.labels.as_ref()?.get(ZONE).map(String::as_str)
+}
+
+/// The node itself, for its zone.
+fn own_node(client: &kube::Client, node_name: &str, scope: &Scope) -> Informer<Node> {
+    let config = watcher::Config::default().fields(&format!("metadata.name={node_name}"));
+    Informer::start(scope, Api::all(client.clone()), config, |node| {
+        node.metadata.annotations = None;
+        node.status = None;
+    })
+}
+
 /// Follows the API and programs what changes until the scope is cancelled.
 pub(crate) async fn follow<F, O>(client: kube::Client, node_name: &str, mut programmer: Programmer<F, O>, scope: &Scope)
 where
@@ -96,13 +114,20 @@ where
     O: Fn() -> Result<F, NftError> + Send + Sync + 'static,
 {
     let pods = pods_of_node(&client, node_name, scope);
+    let node = own_node(&client, node_name, scope);
     let informers = Informers::new(client, scope.clone());
     let (services, slices) = (informers.of::<Service>(), informers.of::<EndpointSlice>());
     let index = slices.index("service", |slice| match service_of(slice) {
         Some(Owner::Service(namespace, name)) => vec![format!("{namespace}/{name}")],
         _ => Vec::new(),
     });
-    let view = View { services: services.clone(), slices: index, pods: pods.clone(), node_name: node_name.to_owned() };
+    let view = View {
+        services: services.clone(),
+        slices: index,
+        pods: pods.clone(),
+        node: node.clone(),
+        node_name: node_name.to_owned(),
+    };
     let changed = Arc::new(Changed::default());
     let told = Arc::clone(&changed);
     services.on_change(move |change| {
@@ -113,11 +138,20 @@ where
     let told = Arc::clone(&changed);
     pods.on_change(move |change| told.add(change.latest().and_then(|pod| owner(&pod.metadata, Owner::Pod))));
 
+    let (told, all) = (Arc::clone(&changed), services.clone());
+    node.on_change(move |change| {
+        let zone = |node: &Option<Arc<Node>>| node.as_ref().and_then(|node| zone_of(node).map(str::to_owned));
+        if zone(&change.before) != zone(&change.after) {
+            all.list().iter().for_each(|service| told.add(owner(&service.metadata, Owner::Service)));
+        }
+    });
+
     let work = async {
         // Half a picture would take endpoints away that exist.
         services.synced().await;
         slices.synced().await;
         pods.synced().await;
+        node.synced().await;
         loop {
             for owner in changed.take() {
                 programmer.set(&owner, view.rules(&owner));

@@ -24,4 +24,4 @@ pub use cidr::{Ipv4Cidr, ParseCidrError};
 pub use elements::{Balance, Changes, Elements, Endpoint, Frontend, Protocol, Refusal, diff};
 pub use host_port::plan_host_ports;
 pub use planner::{Owner, Planner};
-pub use service::{Action, ServiceRules, plan_service};
+pub use service::{Action, Place, ServiceRules, plan_service};

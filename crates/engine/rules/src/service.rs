@@ -38,9 +38,18 @@ pub struct ServiceRules {
     pub cluster_ips: BTreeSet<Ipv4Addr>,
 }
 
-/// What `service` asks for on the node of that name, its endpoints being those in `slices` (all slices of the Service).
+/// Where the rules are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The node's name.
+    pub node_name: &'a str,
+    /// Its zone (`topology.kubernetes.io/zone`), if it has one.
+    pub zone: Option<&'a str>,
+}
+
+/// What `service` asks for at `place`, its endpoints being those in `slices` (all slices of the Service).
 #[must_use]
-pub fn plan_service(service: &Service, slices: &[&EndpointSlice], node_name: &str) -> ServiceRules {
+pub fn plan_service(service: &Service, slices: &[&EndpointSlice], place: Place<'_>) -> ServiceRules {
     let mut rules = ServiceRules::default();
     let labels = service.metadata.labels.as_ref();
     let for_others = labels.is_some_and(|labels| OTHERS_LABELS.iter().any(|label| labels.contains_key(*label)));
@@ -57,7 +66,7 @@ pub fn plan_service(service: &Service, slices: &[&EndpointSlice], node_name: &st
     let external_local = spec.external_traffic_policy.as_deref() == Some("Local");
     for port in spec.ports.iter().flatten() {
         let Some(protocol) = Protocol::from_name(port.protocol.as_deref()) else { continue };
-        let usable = Usable::of(port, protocol, slices, node_name);
+        let usable = Usable::of(port, protocol, slices, place);
         let mut add = |address: Ipv4Addr, number: i32, local: bool| {
             let Some(number) = port_number(number) else { return };
             let frontend = Frontend { address, protocol, port: number };
@@ -81,11 +90,16 @@ struct Usable {
 }
 
 impl Usable {
-    /// Ready ones; where there are none, those that end but still serve (KEP-1669), apart for all nodes and this one.
-    fn of(port: &ServicePort, protocol: Protocol, slices: &[&EndpointSlice], node_name: &str) -> Self {
+    /// Ready ones; where there are none, those that end but still serve (KEP-1669), apart for all nodes and this one. Of
+    /// all nodes' only those that are meant for this place, where hints say so.
+    fn of(port: &ServicePort, protocol: Protocol, slices: &[&EndpointSlice], place: Place<'_>) -> Self {
         let found: Vec<(Endpoint, &SliceEndpoint)> = endpoints_of_port(port, protocol, slices).collect();
+        let hinted = Hint::of(&found, place);
         let pick = |here: bool| {
-            let is_candidate = |endpoint: &SliceEndpoint| !here || endpoint.node_name.as_deref() == Some(node_name);
+            let is_candidate = |endpoint: &SliceEndpoint| match here {
+                true => endpoint.node_name.as_deref() == Some(place.node_name),
+                false => hinted.is_none_or(|hint| hint.is_for(endpoint, place)),
+            };
             let of_state = |wanted: fn(&SliceEndpoint) -> bool| -> BTreeSet<Endpoint> {
                 let matching = found.iter().filter(|(_, state)| is_candidate(state) && wanted(state));
                 matching.map(|(endpoint, _)| *endpoint).collect()
@@ -103,6 +117,41 @@ impl Usable {
             (true, true) => Action::Refuse(Refusal::Reject),
             (true, false) => Action::Refuse(Refusal::Drop),
         }
+    }
+}
+
+/// Whose hints choose among the endpoints, as kube-proxy takes them: those for nodes before those for zones, each only
+/// where every ready endpoint has one and some are for this place.
+#[derive(Clone, Copy)]
+enum Hint {
+    Node,
+    Zone,
+}
+
+impl Hint {
+    fn of(found: &[(Endpoint, &SliceEndpoint)], place: Place<'_>) -> Option<Self> {
+        let ready: Vec<&SliceEndpoint> =
+            found.iter().map(|(_, state)| *state).filter(|state| is_ready(state)).collect();
+        [Self::Node, Self::Zone].into_iter().find(|hint| {
+            let all = ready.iter().all(|state| hint.names(state).next().is_some());
+            all && ready.iter().any(|state| hint.is_for(state, place))
+        })
+    }
+
+    fn names<'a>(self, endpoint: &'a SliceEndpoint) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        let Some(hints) = &endpoint.hints else { return Box::new(std::iter::empty()) };
+        match self {
+            Self::Node => Box::new(hints.for_nodes.iter().flatten().map(|hint| hint.name.as_str())),
+            Self::Zone => Box::new(hints.for_zones.iter().flatten().map(|hint| hint.name.as_str())),
+        }
+    }
+
+    fn is_for(self, endpoint: &SliceEndpoint, place: Place<'_>) -> bool {
+        let wanted = match self {
+            Self::Node => Some(place.node_name),
+            Self::Zone => place.zone,
+        };
+        wanted.is_some_and(|wanted| self.names(endpoint).any(|name| name == wanted))
     }
 }
 

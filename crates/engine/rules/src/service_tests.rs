@@ -23,7 +23,7 @@ fn planned(service: Value, endpoints: &[(&str, Value)]) -> ServiceRules {
         .iter()
         .map(|(address, how)| {
             let node = how.get("node").cloned().unwrap_or(json!(NODE));
-            json!({"addresses": [address], "conditions": how.get("conditions"), "nodeName": node})
+            json!({"addresses": [address], "conditions": how.get("conditions"), "nodeName": node, "hints": how.get("hints")})
         })
         .collect();
     let slice: EndpointSlice = serde_json::from_value(json!({
@@ -31,7 +31,28 @@ fn planned(service: Value, endpoints: &[(&str, Value)]) -> ServiceRules {
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}, {"name": "dns", "port": 5353, "protocol": "UDP"}],
     }))
     .unwrap();
-    plan_service(&service, &[&slice], NODE)
+    plan_service(&service, &[&slice], Place { node_name: NODE, zone: Some("a") })
+}
+
+#[test]
+fn hints_choose_among_endpoints() {
+    let zone = |zone: &str| json!({"hints": {"forZones": [{"name": zone}]}});
+    let node = |node: &str, zone: &str| json!({"hints": {"forNodes": [{"name": node}], "forZones": [{"name": zone}]}});
+    let ended = json!({"conditions": {"ready": false}});
+    for (one, other, expected) in [
+        (zone("a"), zone("b"), "10.42.0.2:8080"),
+        // Nobody is for this zone, or not everybody says for whom it is.
+        (zone("c"), zone("b"), "10.42.0.2:8080 10.42.0.3:8080"),
+        (zone("a"), json!({}), "10.42.0.2:8080 10.42.0.3:8080"),
+        // Who is not ready has no say.
+        (zone("a"), ended, "10.42.0.2:8080"),
+        // A node is nearer than its zone, which is nearer than the rest.
+        (node("node-2", "a"), node(NODE, "a"), "10.42.0.3:8080"),
+        (node("node-2", "b"), node("node-3", "a"), "10.42.0.3:8080"),
+    ] {
+        let expected = format!("10.43.0.80:80/tcp -> {expected}");
+        check(json!({}), &[("10.42.0.2", one), ("10.42.0.3", other)], &[&expected]);
+    }
 }
 
 /// `10.43.0.80:80/tcp -> 10.42.0.2:8080 …`, one line per frontend.

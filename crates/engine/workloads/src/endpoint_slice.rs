@@ -10,7 +10,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServiceSpec};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::api::discovery::v1::{
+    Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::ownership::controller_reference;
@@ -162,7 +164,9 @@ fn endpoint(observed: &Observed<'_>, spec: &ServiceSpec, family: &str, pod: &Pod
     let terminating = pod.metadata.deletion_timestamp.is_some();
     let ready = spec.publish_not_ready_addresses == Some(true) || (serving && !terminating);
     let node_name = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    let zone = node_name.as_ref().and_then(|node| observed.zones.get(node)).cloned();
     Some(Endpoint {
+        hints: hints(spec, ready, node_name.as_deref(), zone.as_deref()),
         addresses: vec![address.to_owned()],
         conditions: Some(EndpointConditions {
             ready: Some(ready),
@@ -170,11 +174,25 @@ fn endpoint(observed: &Observed<'_>, spec: &ServiceSpec, family: &str, pod: &Pod
             terminating: Some(terminating),
         }),
         hostname: hostname(observed.service, pod).map(str::to_owned),
-        zone: node_name.as_ref().and_then(|node| observed.zones.get(node)).cloned(),
+        zone,
         node_name,
         target_ref: Some(target_reference(pod)),
         ..Endpoint::default()
     })
+}
+
+/// For whom an endpoint is, as the Service's `trafficDistribution` asks: for its own zone, and before that for its own
+/// node. For nobody in particular while it is not ready.
+fn hints(spec: &ServiceSpec, ready: bool, node: Option<&str>, zone: Option<&str>) -> Option<EndpointHints> {
+    let by_node = match spec.traffic_distribution.as_deref()? {
+        "PreferClose" | "PreferSameZone" => false,
+        "PreferSameNode" => true,
+        _ => return None,
+    };
+    let name = |name: &str| name.to_owned();
+    let for_zones = zone.map(|zone| vec![ForZone { name: name(zone) }]);
+    let for_nodes = node.filter(|_| by_node).map(|node| vec![ForNode { name: name(node) }]);
+    (ready && (for_zones.is_some() || for_nodes.is_some())).then_some(EndpointHints { for_nodes, for_zones })
 }
 
 fn port(port: &PodPort) -> EndpointPort {

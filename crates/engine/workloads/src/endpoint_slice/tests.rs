@@ -156,6 +156,27 @@ fn conditions_of_endpoints() {
 }
 
 #[test]
+fn hints_follow_the_distribution() {
+    let names = |distribution: Option<&str>, pods: &str| {
+        let mut world = World::new(service(IntOrString::Int(8080)));
+        world.service.spec.as_mut().unwrap().traffic_distribution = distribution.map(str::to_owned);
+        world.apply(&[pod(pods)]);
+        let hints = world.slices.values().next().unwrap().endpoints.as_ref().unwrap()[0].hints.clone()?;
+        let zones = hints.for_zones.into_iter().flatten().map(|zone| zone.name);
+        Some(zones.chain(hints.for_nodes.into_iter().flatten().map(|node| node.name)).collect::<Vec<_>>().join(" "))
+    };
+    for (distribution, pod, expected) in [
+        (None, "a 10.0.0.1 ready", None),
+        (Some("PreferClose"), "a 10.0.0.1 ready", Some("zone-a")),
+        (Some("PreferSameZone"), "a 10.0.0.1 ready", Some("zone-a")),
+        (Some("PreferSameNode"), "a 10.0.0.1 ready", Some("zone-a node-1")),
+        (Some("PreferSameNode"), "a 10.0.0.1", None),
+    ] {
+        assert_eq!(names(distribution, pod).as_deref(), expected, "{distribution:?} {pod}");
+    }
+}
+
+#[test]
 fn a_slice_says_all_about_its_pod() {
     let mut world = World::new(service(IntOrString::Int(8080)));
     world.apply(&[pod("a 10.0.0.1 ready host=db-0.web")]);
