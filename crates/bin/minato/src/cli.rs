@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::options::ServerOptions;
+use crate::simulate::NodesOptions;
 
 /// Kubernetes and what a team needs around it, in one program.
 #[derive(Debug, Parser)]
@@ -30,6 +31,9 @@ pub(crate) enum Command {
     /// Manage the container images of this machine's node
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Try how a cluster bears a size, without the machines
+    #[command(subcommand)]
+    Simulate(SimulateCommand),
     /// Print the version
     Version,
     /// Print a completion script for your shell
@@ -37,6 +41,18 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimulateCommand {
+    /// Register simulated nodes with a running server: with leases and status, and pods that run in name only
+    ///
+    /// Goes on until it is interrupted, then removes the nodes and their pods:
+    ///
+    ///     minato simulate nodes --kubeconfig ./cluster.yaml --count 1000 &
+    ///     kubectl --kubeconfig ./cluster.yaml create deployment web --image=web --replicas=10000
+    #[command(verbatim_doc_comment)]
+    Nodes(Box<NodesOptions>),
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@ mod log;
 mod node;
 mod options;
 mod server;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Server(options) => server::main(options),
         Command::Down(node) => down::main(&node.data_dir),
         Command::Image(command) => image::main(command),
+        Command::Simulate(command) => simulate::main(command),
         Command::Version => {
             println!("minato {} (Kubernetes API v1.36)", env!("CARGO_PKG_VERSION"));
             Ok(())
