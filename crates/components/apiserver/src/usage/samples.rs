@@ -90,7 +90,9 @@ impl Answer {
 }
 
 /// Name, labels and the rest of a line.
-fn split(line: &str) -> Option<(&str, Vec<(&str, String)>, &str)> {
+type Line<'a> = (&'a str, Vec<(&'a str, String)>, &'a str);
+
+fn split(line: &str) -> Option<Line<'_>> {
     let Some(open) = line.find('{') else {
         let (name, rest) = line.split_once(' ')?;
         return Some((name, Vec::new(), rest));
