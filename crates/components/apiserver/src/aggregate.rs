@@ -121,10 +121,16 @@ impl Aggregator {
         relay::append_forwarded_for(headers, peer.as_ref());
         identify(headers, user);
         relay::set(headers, "host", remote.host_name());
-        backend
+        let answer = backend
             .relay(request, &core.scope)
             .await
-            .map_err(|error| ApiError::unavailable(format!("error trying to reach service: {error}")))
+            .map_err(|error| ApiError::unavailable(format!("error trying to reach service: {error}")))?;
+        // It would send clients, credentials and all, wherever it likes (CVE-2022-3172).
+        if answer.status().is_redirection() && answer.headers().contains_key(http::header::LOCATION) {
+            let why = "the backend attempted to redirect this request, which is not permitted";
+            return Ok(body::text(StatusCode::BAD_GATEWAY, why));
+        }
+        Ok(answer)
     }
 }
 
@@ -139,7 +145,7 @@ fn identify(headers: &mut http::HeaderMap, user: &User) {
         headers.remove(name);
     }
     let mut append = |name: HeaderName, text: &str| {
-        if let Ok(value) = HeaderValue::from_str(text) {
+        if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
             headers.append(name, value);
         }
     };

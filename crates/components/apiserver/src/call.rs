@@ -200,13 +200,29 @@ impl Call {
     }
 }
 
-/// Adds `Warning` headers (RFC 9110, code 299) that kubectl prints.
+/// Characters of all warnings of an answer; when they are more, each one is cut to [`WARNING_CHARACTERS_MAX`].
+const WARNINGS_CHARACTERS_MAX: usize = 4096;
+const WARNING_CHARACTERS_MAX: usize = 256;
+
+/// Adds `Warning` headers, as many as clients have room for.
 pub(crate) fn warn(mut response: Response<ResponseBody>, warnings: &[String]) -> Response<ResponseBody> {
+    let length = |text: &str| text.chars().count();
+    let headers = response.headers_mut();
+    let mut written: usize = headers.get_all(http::header::WARNING).iter().map(HeaderValue::len).sum();
+    let cut = written + warnings.iter().map(|text| length(text)).sum::<usize>() > WARNINGS_CHARACTERS_MAX;
     for warning in warnings {
-        let text: String = warning.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+        if written >= WARNINGS_CHARACTERS_MAX {
+            break;
+        }
+        let text: String = warning
+            .chars()
+            .take(if cut { WARNING_CHARACTERS_MAX } else { usize::MAX })
+            .map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' })
+            .collect();
+        written += length(&text);
         let text = text.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
-            response.headers_mut().append(http::header::WARNING, value);
+            headers.append(http::header::WARNING, value);
         }
     }
     response

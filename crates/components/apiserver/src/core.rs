@@ -11,6 +11,7 @@ use minato_store::Backend;
 
 use crate::admission::{Hooks, Plugins};
 use crate::aggregate::{Aggregator, FrontProxy};
+use crate::aside::Aside;
 use crate::audit::Audit;
 use crate::authenticate::Authenticators;
 use crate::authorize::Authorizer;
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) aggregator: Aggregator,
     /// Who runs and who waits.
     pub(crate) flow: Flow,
+    /// Where large requests are computed.
+    pub(crate) aside: Aside,
     pub(crate) documents: Documents,
     pub(crate) metrics: Metrics,
     /// Absent where no audit log is kept.
@@ -76,6 +79,7 @@ impl Core {
             scraper: Scraper::default(),
             proxy: Proxy::new(),
             flow: Flow::new(parts.requests_inflight_max),
+            aside: Aside::new(),
             aggregator: Aggregator::new(parts.front_proxy),
             documents: Documents::default(),
             metrics: parts.metrics,

@@ -18,6 +18,7 @@
 mod admission;
 mod aggregate;
 mod apply;
+mod aside;
 mod audit;
 mod authenticate;
 mod authorize;

@@ -210,7 +210,10 @@ async fn page(call: &Call, filter: &Filter) -> Result<Page, ApiError> {
     let limit = match call.query.get("limit") {
         None => 0,
         Some(text) => {
-            text.parse::<usize>().map_err(|_| ApiError::bad_request(format!("limit: {text:?} is not a number")))?
+            let limit: i64 =
+                text.parse().map_err(|_| ApiError::bad_request(format!("limit: {text:?} is not a number")))?;
+            // Below zero there is none, as upstream has it.
+            usize::try_from(limit).unwrap_or(0)
         }
     };
     let token = call.query.get("continue").map(Continue::decode).transpose()?;

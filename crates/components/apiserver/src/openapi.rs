@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use minato_http::BoxError;
 use minato_schema::openapi::{self, Form, Resource, Subresource};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -148,6 +149,29 @@ fn wants_protobuf(headers: &HeaderMap) -> bool {
     first.take(1).any(|media| openapi::V2_PROTOBUF_ACCEPTED.contains(&media))
 }
 
+/// How much of a document is unfolded at once.
+const UNFOLDED_BYTES: usize = 64 * 1024;
+
+/// A document as it was before it was compressed, made while it is sent: whoever asks a thousand times and reads nothing
+/// fills no memory with it.
+fn unfold(compressed: Bytes) -> impl Iterator<Item = Result<Bytes, BoxError>> + Send {
+    let mut decoder = Some(GzDecoder::new(compressed.reader()));
+    std::iter::from_fn(move || {
+        let mut chunk = vec![0; UNFOLDED_BYTES];
+        match decoder.as_mut()?.read(&mut chunk) {
+            Ok(0) => None,
+            Ok(length) => {
+                chunk.truncate(length);
+                Some(Ok(chunk.into()))
+            }
+            Err(error) => {
+                decoder = None;
+                Some(Err(error.into()))
+            }
+        }
+    })
+}
+
 async fn send(core: &Arc<Core>, document: Document, headers: &HeaderMap) -> Result<Response<ResponseBody>, ApiError> {
     let served = Arc::clone(&core.registry.served());
     if !served.resources().any(|resource| document.describes(resource)) {
@@ -170,9 +194,7 @@ async fn send(core: &Arc<Core>, document: Document, headers: &HeaderMap) -> Resu
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         response
     } else {
-        let mut plain = Vec::new();
-        GzDecoder::new(&compressed[..]).read_to_end(&mut plain).map_err(ApiError::internal)?;
-        body::json_bytes(StatusCode::OK, plain.into())
+        body::json_chunks(futures::stream::iter(unfold(compressed)))
     };
     mark(&mut response, media_type, &etag);
     Ok(response)

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use minato_http::BoxError;
 use prometheus::IntGauge;
 
+use crate::aside::Aside;
 use crate::audit::Record;
 use crate::body::{self, RequestBody, ResponseBody};
 use crate::core::Core;
@@ -176,8 +177,11 @@ impl Passage {
         let query = Query::parse(request.uri().query().unwrap_or_default());
         let route = Route::parse(request.uri().path()).ok_or_else(ApiError::no_route)?;
         let limit = if lasts(&route, &query) { Duration::MAX } else { time_limit(&query)? };
+        let all = Arc::clone(&core);
+        let large = Aside::is_for(&request);
         let handler = AssertUnwindSafe(respond(core, request, route, query, self)).catch_unwind();
-        match tokio::time::timeout(limit, handler).await {
+        let handler = tokio::time::timeout(limit, handler);
+        match if large { all.aside.run(handler).await } else { handler.await } {
             Ok(Ok(answer)) => answer,
             Ok(Err(panic)) => {
                 let message = panic.downcast_ref::<&str>().copied();

@@ -104,6 +104,12 @@ fn decode(segment: &str) -> Option<String> {
     percent_encoding::percent_decode_str(segment).decode_utf8().ok().map(|decoded| decoded.into_owned())
 }
 
+/// A word of a query. What is not UTF-8 stays there as what it is, wrong: a selector left out would select everything.
+fn decode_word(word: &str) -> String {
+    let spaced = word.replace('+', " ");
+    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}
+
 /// The query of a request, decoded; the first value of a repeated key counts, as in Go's `url.Values.Get`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query(Vec<(String, String)>);
@@ -113,9 +119,9 @@ impl Query {
         let pairs = query.split('&').filter(|pair| !pair.is_empty());
         Self(
             pairs
-                .filter_map(|pair| {
+                .map(|pair| {
                     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    Some((decode(&key.replace('+', " "))?, decode(&value.replace('+', " "))?))
+                    (decode_word(key), decode_word(value))
                 })
                 .collect(),
         )
@@ -129,9 +135,10 @@ impl Query {
         self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 
-    /// True for `true` and `1`, as Go's `strconv.ParseBool` has it.
+    /// False for `false`, `0` and where it is absent, true for everything else, as apimachinery has it.
     pub(crate) fn flag(&self, key: &str) -> bool {
-        matches!(self.get(key), Some("1" | "t" | "T" | "true" | "TRUE" | "True"))
+        let found = self.0.iter().find(|(name, _)| name == key);
+        found.is_some_and(|(_, value)| !value.eq_ignore_ascii_case("false") && value != "0")
     }
 }
 
@@ -187,7 +194,9 @@ mod tests {
 
     #[test]
     fn queries() {
-        let query = Query::parse("labelSelector=a%3Db+c&watch=1&x&x=2&empty=");
+        let query = Query::parse("labelSelector=a%3Db+c&watch=1&x&x=2&empty=&no=False&fieldSelector=%ff");
+        assert_eq!(query.get("fieldSelector"), Some("\u{fffd}"));
+        assert!(query.flag("x") && query.flag("empty") && !query.flag("no") && !query.flag("absent"));
         assert_eq!(query.get("labelSelector"), Some("a=b c"));
         assert!(query.flag("watch"));
         assert_eq!(query.all("x").collect::<Vec<_>>(), ["", "2"]);

@@ -137,12 +137,15 @@ pub(crate) struct Remarks {
     annotations: Mutex<BTreeMap<String, String>>,
 }
 
+/// Warnings that are kept of a request: its answer has room for far less.
+const WARNINGS_MAX: usize = 1_000;
+
 impl Remarks {
     /// Adds a `Warning` header to the answer; the same text is sent once.
     pub(crate) fn warn(&self, text: impl Into<String>) {
         let text = text.into();
         let mut warnings = self.warnings.lock();
-        if !warnings.contains(&text) {
+        if warnings.len() < WARNINGS_MAX && !warnings.contains(&text) {
             warnings.push(text);
         }
     }

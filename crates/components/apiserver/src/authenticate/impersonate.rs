@@ -54,17 +54,20 @@ impl Core {
     }
 }
 
-/// The user that the `Impersonate-*` headers name.
+/// The user that the `Impersonate-*` headers name, in UTF-8. A header that cannot be read is refused: who wants to act as
+/// somebody with less rights must never act with their own instead.
 pub(super) fn impersonated(headers: &HeaderMap) -> Result<Option<UserInfo>, ApiError> {
-    let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
-    let name = headers.get("impersonate-user").map(text).unwrap_or_default();
-    let mut info = UserInfo { name, ..UserInfo::default() };
-    info.uid = headers.get("impersonate-uid").map(text).unwrap_or_default();
-    info.groups = headers.get_all("impersonate-group").iter().map(text).collect();
+    let text = |value: &http::HeaderValue| {
+        let text = str::from_utf8(value.as_bytes()).map(str::to_owned);
+        text.map_err(|_| ApiError::bad_request("an impersonation header is not valid UTF-8"))
+    };
+    let first = |name: &str| headers.get(name).map(text).transpose().map(Option::unwrap_or_default);
+    let mut info = UserInfo { name: first("impersonate-user")?, uid: first("impersonate-uid")?, ..UserInfo::default() };
+    info.groups = headers.get_all("impersonate-group").iter().map(text).collect::<Result<_, _>>()?;
     for (key, value) in headers {
         if let Some(key) = key.as_str().strip_prefix("impersonate-extra-") {
             let key = percent_encoding::percent_decode_str(key).decode_utf8_lossy().into_owned();
-            info.extra.entry(key).or_default().push(text(value));
+            info.extra.entry(key).or_default().push(text(value)?);
         }
     }
     if !info.name.is_empty() {
@@ -74,4 +77,32 @@ pub(super) fn impersonated(headers: &HeaderMap) -> Result<Option<UserInfo>, ApiE
         return Ok(None);
     }
     Err(ApiError::bad_request("requested impersonation without impersonating a user"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn headers_are_read_or_refused() {
+        let check = |pairs: &[(&'static str, &[u8])], expected: Result<Option<&str>, &str>| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, HeaderValue::from_bytes(value).unwrap());
+            }
+            let found = impersonated(&headers).map_err(|error| error.message);
+            let found = found.map(|user| user.map(|user| format!("{} {:?}", user.name, user.groups)));
+            assert_eq!(found, expected.map(|user| user.map(str::to_owned)).map_err(str::to_owned), "{pairs:?}");
+        };
+        check(&[], Ok(None));
+        check(&[("impersonate-user", b"")], Ok(None));
+        check(&[("impersonate-user", b"bob"), ("impersonate-group", b"a")], Ok(Some("bob [\"a\"]")));
+        check(&[("impersonate-user", "jürgen".as_bytes())], Ok(Some("jürgen []")));
+        check(&[("impersonate-group", b"a")], Err("requested impersonation without impersonating a user"));
+        for name in ["impersonate-user", "impersonate-uid", "impersonate-group", "impersonate-extra-a"] {
+            check(&[(name, b"\xff"), ("impersonate-user", b"bob")], Err("an impersonation header is not valid UTF-8"));
+        }
+    }
 }

@@ -13,7 +13,8 @@ impl RequestHeaders {
 
     /// The user that the headers name.
     pub(super) fn user(&self, headers: &HeaderMap) -> Option<User> {
-        let text = |value: &http::HeaderValue| value.to_str().ok().map(str::to_owned);
+        // Names are in UTF-8, whatever HTTP says of headers.
+        let text = |value: &http::HeaderValue| str::from_utf8(value.as_bytes()).ok().map(str::to_owned);
         let first = |names: &[String]| {
             let found = names.iter().find_map(|name| headers.get(name.as_str()).and_then(text));
             found.filter(|value| !value.is_empty())
