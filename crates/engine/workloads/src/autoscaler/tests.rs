@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 /// A pod that requests one processor and has run for an hour; one that is not ready never was.
-fn pod(index: usize, ready: bool) -> Box<Pod> {
+fn pod(index: usize, ready: bool) -> Arc<Pod> {
     let begun = at(-3600).to_string();
     let pod = json!({
         "metadata": {"name": format!("p{index}"), "namespace": "default"},
@@ -21,7 +23,7 @@ fn pod(index: usize, ready: bool) -> Box<Pod> {
         "status": {"phase": "Running", "startTime": begun, "conditions": [
             {"type": "Ready", "status": if ready { "True" } else { "False" }, "lastTransitionTime": begun}]},
     });
-    Box::new(serde_json::from_value(pod).unwrap())
+    Arc::new(serde_json::from_value(pod).unwrap())
 }
 
 fn measured(levels: &[i64]) -> PodMetrics {
@@ -44,7 +46,7 @@ fn cpu(percent: i32) -> Value {
 struct Case {
     autoscaler: HorizontalPodAutoscaler,
     replicas: i32,
-    pods: Vec<Box<Pod>>,
+    pods: Vec<Arc<Pod>>,
     readings: Vec<Reading>,
     memory: Memory,
     now: Timestamp,
@@ -57,7 +59,7 @@ impl Case {
         Self { autoscaler, replicas, pods, readings: vec![reading], memory: Memory::default(), now: now() }
     }
 
-    fn with<T>(&self, run: impl FnOnce(&Observed<'_, Box<Pod>>) -> T) -> T {
+    fn with<T>(&self, run: impl FnOnce(&Observed<'_, Arc<Pod>>) -> T) -> T {
         let scale = Scale { replicas: self.replicas, status_replicas: self.replicas, selector: "app=x".to_owned() };
         run(&Observed {
             autoscaler: &self.autoscaler,
@@ -121,7 +123,7 @@ fn processors_do_not_count_while_a_pod_starts() {
     let mut case = Case::new(json!({"metrics": cpu(30)}), 3, Reading::Pods(Ok(measured(&[300, 500, 700]))));
     for pod in &mut case.pods[..1] {
         // Ready for ten seconds: less than the window over which was measured.
-        let status = pod.status.as_mut().unwrap();
+        let status = Arc::make_mut(pod).status.as_mut().unwrap();
         status.start_time = Some(Time(at(-20)));
         status.conditions.as_mut().unwrap()[0].last_transition_time = Some(Time(at(-10)));
     }
@@ -221,7 +223,7 @@ fn a_metric_that_is_missing_keeps_what_there_is() {
 #[test]
 fn requests_must_be_told() {
     let mut case = Case::new(json!({"metrics": cpu(30)}), 1, Reading::Pods(Ok(measured(&[300]))));
-    case.pods[0].spec.as_mut().unwrap().containers[0].resources = None;
+    Arc::make_mut(&mut case.pods[0]).spec.as_mut().unwrap().containers[0].resources = None;
     let plan = case.plan();
     let message = "the HPA was unable to compute the replica count: failed to get cpu utilization: \
                    missing request for cpu in container c of Pod p0";
