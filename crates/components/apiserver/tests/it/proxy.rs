@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use crate::server::Server;
 
 /// An address of this machine that is not the loopback's: a proxy does not go there.
-fn own_address() -> Option<String> {
+pub(crate) fn own_address() -> Option<String> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     // Nothing is sent; it only asks for the route.
     socket.connect("192.0.2.1:9").ok()?;
