@@ -1,6 +1,6 @@
 //! Thousands of custom kinds: what they cost, and whether the others notice.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Bench;
 use super::machinery::DEFINITION_PATH;
@@ -25,6 +25,9 @@ impl Bench<'_> {
             let create = move |number| Call::post(&*path, &objects::config_map(&format!("{prefix}-{number}"), &text));
             drive_count(&self.client, self.connections, self.scaled(CREATES), create).await
         };
+        // What the measures before have left is still being deleted, and definitions are followed at a rest.
+        let rest = self.idle.min(Duration::from_secs(5));
+        tokio::time::sleep(rest).await;
         let before = creates("before").await?;
         let memory = || self.pid.map(|pid| process::usage(pid).memory_bytes as f64);
         let without = memory();
@@ -34,8 +37,7 @@ impl Bench<'_> {
         drive_count(&self.client, self.connections, count, define).await?;
         self.wait_until_established(&format!("{DEFINITION_PATH}/{}", objects::definition_name(&id, count - 1))).await?;
         let established = started.elapsed();
-        // Who follows definitions, as garbage collection does, does so at a rest.
-        tokio::time::sleep(self.idle.min(std::time::Duration::from_secs(5))).await;
+        tokio::time::sleep(rest).await;
         let with = memory();
         let after = creates("after").await?;
         let started = Instant::now();
